@@ -1,0 +1,85 @@
+// Where programs are measured. A batch of compiled programs is linked with a small static runner into one executable,
+// carried to the device and run there; the runner knows nothing of convolutions: it calls functions on buffers, checks
+// one output against expected values, looks after red zones, and takes times.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/measurement.h"
+
+namespace sonar {
+
+/// A float32 tensor, extents innermost first (Halide's order), dense.
+struct BufferSpec {
+  enum class Fill { zero, random, file };
+  std::vector<int> extents;
+  Fill fill = Fill::random;
+  uint64_t seed = 0;           // of `random`: values of random_values(seed, count, scale) (device/random_values.h)
+  float scale = 1;
+  std::string path;            // of `file`: raw little-endian float32, taken before `block` is applied
+  /// Weights: the values are given as [outer][inner], outer = `rows`; stored as [ceil(rows/block)][inner][block],
+  /// zero padded. 0: stored as given. `extents` are those of the stored form.
+  int block = 0;
+  int rows = 0;
+  /// Weights are read from rotated copies so that they come from the cache level that they come from in a network.
+  bool rotate = false;
+};
+
+/// One call: function(buffers...). Functions have Halide's argv calling convention.
+struct CallSpec {
+  int function = 0;            // index into Batch::functions
+  std::vector<int> buffers;    // indices into Case::buffers, in the function's order; the output is the last one
+};
+
+/// What is timed as one: one program, or all the calls of a network in order.
+struct Case {
+  std::vector<BufferSpec> buffers;
+  std::vector<CallSpec> calls;
+  int checked_buffer = 0;              // index of the buffer compared with `expected`
+  std::vector<float> expected;         // empty: not checked
+  float tolerance = 1e-4f;             // |got - expected| <= tolerance * (1 + |expected|)
+  double best_us = 0;                  // > 0: stop early when clearly slower than this
+  double time_limit_s = 10;            // of the whole case
+  double sample_us = 100;              // shortest burst that makes a sample
+  int max_samples = 30;
+  double sampling_s = 0.03;            // enough measuring; stops before when the spread is small
+};
+
+struct Batch {
+  std::vector<std::string> objects;    // object files, linked once each
+  std::vector<std::string> functions;  // symbols: "<name>_argv"-convention wrappers int name(void**)
+  std::vector<Case> cases;
+};
+
+struct DeviceOptions {
+  std::vector<int> cores;              // programs run on the first; empty: not pinned
+  int threads = 1;
+  std::string compiler = "c++";        // links the runner
+  std::string work_folder;             // for runner executables and data; made when missing
+  std::string runtime_object;          // Halide's standalone runtime for the target
+  std::string halide_include;          // folder of HalideRuntime.h
+  long rotate_bytes = 0;               // how much weight data is rotated through; 0: twice the last-but-one cache level
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  /// Outcomes in the order of the cases. `done(i, outcome)` is called as each arrives, so that nothing measured is lost
+  /// when the process dies. Never throws for a program's fault; throws EnvironmentError when the toolchain is missing
+  /// or the disk is full.
+  virtual std::vector<Outcome> measure(const Batch& batch,
+                                       const std::function<void(size_t, const Outcome&)>& done = {}) = 0;
+  /// CPU model, cores, caches: part of the identity of a record ("AMD EPYC, 2 cores").
+  virtual std::string description() const = 0;
+};
+
+/// This machine.
+std::unique_ptr<Device> make_local_device(const DeviceOptions& options);
+
+/// Median / minimum / spread of samples.
+Measurement summarize(std::vector<double> samples_us, long runs, bool stopped_early);
+
+}  // namespace sonar

@@ -1,0 +1,67 @@
+// The operator graph of one network: trained and deployed from this one lowering.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "model/subgraph.h"
+
+namespace sonar {
+
+/// Never renumber: written to JSON by name, stored in checkpoints' headers.
+enum class Op {
+  input,
+  conv,        // kernel, stride, padding, groups (1, or in_channels for depthwise); no bias when a batch_norm follows
+  batch_norm,  // training graphs only; folded away by fold_batch_norm
+  activation,  // `activation`
+  add,         // two inputs of one shape
+  global_average_pool,  // output 1 x 1 x c
+  dense,       // 1 x 1 x c in, always with bias
+  scale,       // inputs: x (h x w x c) and a per-channel factor (1 x 1 x c)
+};
+
+struct Shape {
+  int height = 1, width = 1, channels = 1;  // one image; the batch is given where the graph is run
+  long elements() const { return long(height) * width * channels; }
+  bool operator==(const Shape&) const = default;
+};
+
+struct Node {
+  Op op = Op::input;
+  std::string name;         // unique in the graph; its parameters are "<name>.weight", "<name>.bias", ...
+  std::vector<int> inputs;  // indices of earlier nodes
+  Shape shape;              // of the output
+  int kernel = 1, stride = 1, padding = 0, groups = 1;
+  bool bias = false;
+  Activation activation = Activation::none;
+};
+
+/// Nodes in topological order; node 0 is the input; the last node is the output. The add_* members return the new
+/// node's index, infer its shape and throw InternalError on shapes that do not fit.
+struct Graph {
+  std::vector<Node> nodes;
+
+  int add_input(Shape shape);
+  int add_conv(int input, const std::string& name, int out_channels, int kernel, int stride, int padding, int groups,
+               bool bias);
+  int add_batch_norm(int input, const std::string& name);
+  int add_activation(int input, const std::string& name, Activation activation);
+  int add_add(int a, int b, const std::string& name);
+  int add_global_average_pool(int input, const std::string& name);
+  int add_dense(int input, const std::string& name, int out_features);
+  int add_scale(int x, int factor, const std::string& name);
+
+  const Shape& input_shape() const { return nodes.front().shape; }
+  const Shape& output_shape() const { return nodes.back().shape; }
+};
+
+double count_macs(const Graph& graph);          // multiply-accumulates of one image: conv, dense, pooling, scale
+double count_parameters(const Graph& graph);    // trainable parameters (batch norm: weight and bias)
+/// Largest sum of the bytes (float32) of activations alive at once while running node after node, batch 1.
+double peak_activation_bytes(const Graph& graph);
+
+/// JSON for the trainer protocol: {"nodes": [{"op": "conv", "name": ..., "inputs": [..], "shape": [h, w, c], ...}]}
+std::string graph_to_json(const Graph& graph);
+/// Throws UserError on text that is no graph.
+Graph graph_from_json(const std::string& text);
+
+}  // namespace sonar

@@ -1,0 +1,34 @@
+#include "model/random.h"
+
+namespace sonar {
+
+uint64_t stable_hash(std::string_view text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+uint64_t derive_seed(uint64_t seed, std::string_view stream) {
+  Random mix(seed ^ stable_hash(stream));
+  return mix();
+}
+
+uint64_t Random::operator()() {
+  uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+uint64_t Random::below(uint64_t n) {
+  // Rejection keeps the draw exactly uniform.
+  const uint64_t limit = max() - max() % n;
+  uint64_t draw;
+  do draw = (*this)();
+  while (draw >= limit);
+  return draw % n;
+}
+
+double Random::uniform() { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
+
+}  // namespace sonar

@@ -1,0 +1,32 @@
+// Which networks of a round live on: Algorithm 1's rule and its latency-threshold variant (design 5.8, 5.9).
+#pragma once
+#include <string>
+#include <vector>
+
+#include "model/objectives.h"
+
+namespace sonar {
+
+enum class SurvivorRule {
+  paper = 1,         // add whole fronts while |S_{k+1}| <= |S_k| / 2, literally
+  at_most_half = 2,  // add whole fronts while the sum stays at most half; never cuts the first front
+};
+
+struct Verdict {
+  bool kept = true;
+  int rank = 0;           // front number within its group, 0 = first
+  int dominated_by = -1;  // for a dropped point: an index on the first front that dominates it (or, under a threshold,
+                          // the least accurate kept network of L); -1 when kept
+  std::string reason;     // for people: "on front 1", "front 4, after half were kept; dominated by #17"
+};
+
+/// `names[i]` is used in reasons. Sizes must agree.
+std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
+                                      SurvivorRule rule);
+
+/// L = {latency <= threshold}: the more accurate ceil(|L|/2) live on (ties: lower latency, then order);
+/// R = the rest, by pareto_survivors. An empty L or R is a no-op.
+std::vector<Verdict> threshold_survivors(const std::vector<Objectives>& objectives,
+                                         const std::vector<std::string>& names, double threshold_us, SurvivorRule rule);
+
+}  // namespace sonar

@@ -1,0 +1,61 @@
+// Child processes with limits, time-outs and pipes. Nothing else in SONAR starts a process.
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sonar {
+
+struct ProcessOptions {
+  std::vector<std::string> command;     // command[0] is looked up in PATH when it has no slash
+  std::vector<int> cores;               // CPU affinity; empty: inherited
+  long memory_limit_mb = 0;             // RLIMIT_AS; 0: none
+  double cpu_limit_s = 0;               // RLIMIT_CPU; 0: none
+  int niceness = 0;
+  std::vector<std::string> environment; // "NAME=value", added to ours
+  std::string stderr_path;              // file to append to; empty: captured (run_process) or inherited (ChildProcess)
+};
+
+/// How a process ended. Exactly one of exit_code >= 0, signal > 0, timed_out holds.
+struct ProcessResult {
+  int exit_code = -1;
+  int signal = 0;
+  bool timed_out = false;
+  std::string out, err;  // the last 1 MiB of each
+  std::string describe() const;  // "exited with code 1: <last line of err>", "killed by signal 11 (Segmentation fault)"
+};
+
+/// Runs to the end or until timeout_s (0: none), then kills the process's whole group.
+/// Throws EnvironmentError when the command cannot be started ("... not found; remedy").
+ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0);
+
+/// A long-lived child that speaks lines on stdin and stdout. Dies with us (PR_SET_PDEATHSIG), has its own process
+/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps.
+class ChildProcess {
+ public:
+  explicit ChildProcess(const ProcessOptions& options);
+  ~ChildProcess();
+  ChildProcess(ChildProcess&&) noexcept;
+  ChildProcess& operator=(ChildProcess&&) noexcept;
+
+  /// False when the child is gone (no SIGPIPE is raised).
+  bool write_line(const std::string& line);
+  enum class Read { line, timeout, closed };
+  /// Waits up to timeout_s (negative: for ever; 0: only what is there) for one line, without its newline.
+  Read read_line(std::string& line, double timeout_s);
+  /// Kills the group and reaps; how it ended. Safe to repeat.
+  ProcessResult kill();
+  /// How it ended if it has, without waiting.
+  std::optional<ProcessResult> poll();
+  int pid() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Path of an executable that ships beside the running one (bin/NAME). Throws EnvironmentError when it is missing.
+std::string sibling_executable(const std::string& name);
+
+}  // namespace sonar

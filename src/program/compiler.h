@@ -1,0 +1,55 @@
+// Compiles programs ahead of time in worker processes (bin/sonar-compiler, the only one that loads Halide).
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/knobs.h"
+#include "model/measurement.h"
+#include "program/program_space.h"
+
+namespace sonar {
+
+struct CompilerOptions {
+  Target target;
+  std::vector<int> cores;          // one worker per core, pinned; empty: one unpinned worker
+  double time_limit_s = 20;        // per program
+  long memory_limit_mb = 4096;     // per worker
+  std::string work_folder;         // object files go here; made when missing
+  std::string worker;              // path of sonar-compiler; empty: beside the running executable
+};
+
+struct CompileRequest {
+  Subgraph subgraph;
+  Knobs knobs;
+  std::string name;                // C symbol, unique in its batch
+};
+
+struct CompileResult {
+  std::string object;              // path; the caller deletes it
+  std::optional<MeasureError> error;
+  double seconds = 0;
+};
+
+class Compiler {
+ public:
+  /// Throws EnvironmentError when the worker or Halide cannot be loaded.
+  explicit Compiler(const CompilerOptions& options);
+  ~Compiler();
+  /// In the order of the requests. A worker that crashes, hangs or runs out of memory costs its one request.
+  std::vector<CompileResult> compile(const std::vector<CompileRequest>& requests);
+  /// Object file of Halide's runtime for the target, made once per work folder.
+  std::string runtime_object();
+  /// "Halide 21.0.0": part of a record's identity.
+  std::string version() const;
+  /// Resolved target string, features of the host included.
+  std::string target_text() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sonar

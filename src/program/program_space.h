@@ -1,0 +1,71 @@
+// The program space of a subgraph: its knobs, which combinations are legal, and how to move in it. No Halide here.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/knobs.h"
+#include "model/random.h"
+#include "model/subgraph.h"
+
+namespace sonar {
+
+/// Bumped whenever a knob vector comes to mean another program: part of a record's identity.
+inline constexpr int kProgramSpaceVersion = 1;
+
+/// What schedules depend on.
+struct Target {
+  std::string halide;        // "host", or a Halide target string; features such as no_runtime are added by the compiler
+  int vector_floats = 8;     // native width in float32 lanes
+  long l1_bytes = 32 << 10;
+  long l2_bytes = 1 << 20;
+  int registers = 16;        // vector registers
+  int threads = 1;
+};
+
+/// The target of this machine (vector width and caches detected). Throws EnvironmentError when detection fails.
+Target host_target();
+
+struct KnobSpec {
+  std::string name;         // "tile_channels", "vector", ...
+  std::vector<int> values;  // allowed values, ascending
+};
+
+/// One tensor argument of a program, in calling order; the output is the last.
+struct Argument {
+  enum class Role { input, weight, bias, residual, output };
+  Role role = Role::input;
+  std::vector<int> extents;  // innermost first, as stored
+  int block = 0, rows = 0;   // packing of weights, see BufferSpec
+};
+
+class ProgramSpace {
+ public:
+  virtual ~ProgramSpace() = default;
+  virtual const Subgraph& subgraph() const = 0;
+  virtual const std::vector<KnobSpec>& knobs() const = 0;
+  /// Empty when legal; otherwise the rule that is broken.
+  virtual std::string why_illegal(const Knobs& knobs) const = 0;
+  /// Always legal, compiles fast, never absurdly slow.
+  virtual Knobs default_program() const = 0;
+  /// The arguments of the compiled function under these knobs.
+  virtual std::vector<Argument> arguments(const Knobs& knobs) const = 0;
+  /// Numbers for a learned cost model: log2 of tile extents, footprints, unroll, lanes...; same length for one kind.
+  virtual std::vector<float> features(const Knobs& knobs) const = 0;
+
+  /// Number of knob vectors, legal or not.
+  double size() const;
+  /// A legal program, uniformly from the knob vectors (by rejection; falls back to mutations of the default).
+  Knobs random(Random& random) const;
+  /// A legal program that differs from `knobs` in one or a few knobs.
+  Knobs mutate(const Knobs& knobs, Random& random) const;
+  /// A legal program, each knob from one of the parents.
+  Knobs crossover(const Knobs& a, const Knobs& b, Random& random) const;
+  /// "tile_channels=16 tile_width=4 ..." and back; throws UserError naming the knob.
+  std::string to_text(const Knobs& knobs) const;
+  Knobs from_text(const std::string& text) const;
+};
+
+std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const Target& target);
+
+}  // namespace sonar
