@@ -1,0 +1,67 @@
+// SONAR's public API. Start here.
+//
+//   #include <sonar/sonar.h>
+//   sonar::Config config = sonar::load_config("search.toml");
+//   sonar::run_search(config, {.folder = "runs/first"});
+//
+// Errors are exceptions of <sonar/error.h>: UserError, EnvironmentError, InternalError.
+#pragma once
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sonar/config.h"
+#include "sonar/error.h"
+
+namespace sonar {
+
+/// What the caller sees while a run goes on. Called from one thread; keep it short.
+struct Progress {
+  double elapsed_s = 0, budget_s = 0;  // active time; 0: no time budget
+  int round = 0, rounds = 0;
+  int networks = 0;                    // candidates of this round
+  std::string train, tune;             // one line for each side
+};
+
+struct RunOptions {
+  std::string folder;                                  // the run directory; continues the run that it holds
+  const std::atomic<bool>* stop = nullptr;             // set it to end early; the run stays resumable
+  std::function<void(const Progress&)> progress;       // at most a few times a second
+  std::function<void(const std::string&)> message;     // one line per stage
+};
+
+enum class RunEnd { finished, stopped };
+
+/// The joint search. Writes the run directory (docs/formats.md) as it goes.
+RunEnd run_search(const Config& config, const RunOptions& options);
+
+/// Tunes one network only, by name. The budget is search.programs, or full_programs for each subgraph.
+RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);
+/// Result of run_tune: text for people, or JSON {"latency_us", "subgraphs": [...]}.
+std::string tune_result(const std::string& folder, bool json);
+
+/// Trains one network only, by name, in full.
+RunEnd run_train(const Config& config, const std::string& architecture, const RunOptions& options);
+std::string train_result(const std::string& folder, bool json);
+
+/// Number of architectures, unique subgraphs, ranges of MACs and parameters.
+std::string describe_space(const Config& config, bool json);
+
+/// Checks everything that a run needs before hours are spent. `healthy` is false when something would stop the run.
+struct Health {
+  std::string text;
+  bool healthy = true;
+};
+Health run_doctor(const Config& config, bool json);
+
+/// Of a run directory, live or ended.
+std::string status(const std::string& folder, bool json);
+enum class FrontFormat { text, json, csv };
+std::string front(const std::string& folder, FrontFormat format);
+/// Writes FOLDER/report.html and FOLDER/front.csv; returns the path of the report.
+std::string write_report(const std::string& folder);
+
+const char* version();
+
+}  // namespace sonar

@@ -1,0 +1,136 @@
+// One run of the joint search, from an empty folder or from what an earlier process left in it. run_search.cpp calls the
+// stages in order; each is safe to enter again after a kill, because whatever it decided or learned stands in the store.
+#pragma once
+#include <chrono>
+#include <limits>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "policy/halving.h"
+#include "search/candidates.h"
+#include "search/executors.h"
+#include "search/tuning.h"
+#include "sonar/sonar.h"
+
+namespace sonar {
+
+class SearchRun {
+ public:
+  enum class Purpose { search, tune, train };
+  /// `architecture`: the one network of `tune` and `train`.
+  SearchRun(const Config& config, const RunOptions& options, Purpose purpose = Purpose::search,
+            const std::string& architecture = "");
+  ~SearchRun();
+
+  void open_store();         // the folder, its lock, its configuration, room on the disk
+  void open_data();          // trainers started, data set read
+  void choose_candidates();  // space -> candidates -> graphs -> unique subgraphs
+  void start_device();       // compiler workers, runner, identity of the records
+  void restore();            // rounds, decisions, training and tuning as recorded
+  void measure_defaults();   // every latency is known from the start; training steps are timed beside it
+  bool begin_round();        // shares and targets; false when no round is left
+  void execute_round();      // train and tune
+  void eliminate();          // survivors
+  void finish();             // contenders and survivors measured once more, test accuracy, results
+  void write_outcome();      // report.html, front.csv; the closing lines
+
+  bool already_finished() const;
+  /// After Ctrl-C: everything is recorded already; writes the report of what there is.
+  void note_stop();
+
+ private:
+  struct Network {
+    Candidate candidate;
+    NetworkRow row;
+    std::string graph_json;
+    std::vector<std::pair<size_t, int>> subgraphs;  // index into tuning_, occurrences
+    bool alive = true;
+    std::string failure;        // why it cannot be trained; empty: it can
+    long steps = 0;             // trained so far
+    double accuracy = 0;        // maximum validation accuracy so far
+    double train_seconds = 0;   // at `steps`
+    double timed_step_s = 0;    // one step, timed on a copy; 0: not timed
+    double test_accuracy = -1;
+    std::optional<Outcome> end_to_end;
+  };
+
+  // events
+  void pump();
+  void handle(TrainProgress& event);
+  void handle(TrainPointArrived& event);
+  void handle(TrainerRestarted& event);
+  void handle(TrainFinished& event);
+  void handle(ProgramArrived& event);
+  void handle(MeasureFinished& event);
+
+  // work
+  void submit_training(size_t network, long to_step, int val_images);
+  void submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s);
+  void submit_remaining(const std::vector<MeasureJobRow>& jobs, double sampling_s,
+                        const std::set<std::pair<long, int>>& measured);
+  void submit_network_measurement(size_t network);
+  bool issue_batch();
+  void plan_round();
+  void train_to_targets();
+  void time_networks();
+  void measure_contenders();
+
+  // figures
+  bool timed() const { return !config_.search.time.empty() && purpose_ == Purpose::search && !exhaustive(); }
+  bool exhaustive() const { return config_.search.algorithm == "brute-force"; }
+  double remaining_s() const;
+  double step_cost(const Network& network) const;
+  double mean_program_s() const;
+  double latency_us(const Network& network) const;
+  double best_latency_us(const Network& network) const;
+  int validation_images(long slice_steps) const;
+  std::vector<size_t> alive() const;
+  void count_occurrences();
+  std::string checkpoint_folder(const Network& network) const;
+  void put_costs();
+  double lower_bound_us(const NetworkRow& row) const;
+
+  void say(const std::string& stage, const std::string& text);
+  void show_progress();
+  void check_disk(bool at_start);
+  void remember_time();
+
+  Config config_;
+  RunOptions options_;
+  Purpose purpose_;
+  std::string only_;
+  std::unique_ptr<RunStore> store_;
+  ActiveClock clock_;
+  EventQueue events_;
+  std::unique_ptr<Space> space_;
+  std::vector<Network> networks_;
+  std::map<std::string, size_t> network_index_;
+  std::unique_ptr<Tuning> tuning_;
+  long steps_per_epoch_ = 0, full_steps_ = 0;
+  int classes_ = 0, val_images_available_ = 0;
+
+  RoundRow round_;                 // the current one
+  bool round_open_ = false;
+  int rounds_ = 1;
+  long round_programs_issued_ = 0;
+  std::vector<RoundRow> past_rounds_;
+  std::set<std::pair<long, int>> measured_;  // (job, index) in the store when this process began
+  std::vector<MeasureJobRow> unfinished_;    // of the process before
+
+  int train_pending_ = 0, measure_pending_ = 0;
+  double train_wall_s_ = 0, train_work_s_ = 0;    // of finished training jobs: wall and pure training time
+  double measure_wall_s_ = 0;
+  long measured_programs_ = 0;
+  double last_shown_s_ = -1, last_disk_check_s_ = -1, last_remembered_s_ = -1;
+  std::map<size_t, std::string> training_now_;    // per worker
+  std::string tuning_now_;
+
+  // Last, so that they stop first: they post to events_ and read clock_.
+  std::unique_ptr<MeasureExecutor> measuring_;
+  std::unique_ptr<TrainExecutor> training_;
+};
+
+}  // namespace sonar

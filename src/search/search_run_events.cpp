@@ -1,0 +1,225 @@
+// Work goes out, events come in: everything that arrives is written to the store before anything is decided on it.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "model/error.h"
+#include "search/search_run.h"
+
+namespace sonar {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr double kShowEvery = 0.25, kRememberEvery = 1, kCheckDiskEvery = 5;  // seconds
+
+}  // namespace
+
+void SearchRun::pump() {
+  if (options_.stop && options_.stop->load()) throw Stopped();
+  if (std::optional<Event> event = events_.wait(0.1)) std::visit([this](auto& e) { handle(e); }, *event);
+  const double now = clock_.now();
+  if (now - last_remembered_s_ > kRememberEvery) remember_time();
+  if (now - last_disk_check_s_ > kCheckDiskEvery) {
+    last_disk_check_s_ = now;
+    check_disk(false);
+  }
+  if (now - last_shown_s_ > kShowEvery) show_progress();
+}
+
+void SearchRun::remember_time() {
+  last_remembered_s_ = clock_.now();
+  store_->put_value("elapsed_s", fmt::format("{:.3f}", last_remembered_s_));
+}
+
+void SearchRun::show_progress() {
+  last_shown_s_ = clock_.now();
+  if (!options_.progress) return;
+  Progress progress;
+  progress.elapsed_s = last_shown_s_;
+  if (timed()) progress.budget_s = parse_duration(config_.search.time);
+  progress.round = round_open_ ? round_.round + 1 : static_cast<int>(past_rounds_.size());
+  progress.rounds = rounds_;
+  progress.networks = static_cast<int>(alive().size());
+  for (const auto& [worker, text] : training_now_) progress.train += (progress.train.empty() ? "" : " | ") + text;
+  if (train_pending_ > 0) progress.train += fmt::format(" ({} to go)", train_pending_);
+  if (tuning_) progress.tune = fmt::format("{} programs, {}", measured_programs_, tuning_now_);
+  options_.progress(progress);
+}
+
+void SearchRun::say(const std::string& stage, const std::string& text) {
+  std::ofstream log(options_.folder + "/log.jsonl", std::ios::app);
+  log << nlohmann::json{{"elapsed_s", std::round(clock_.now() * 1000) / 1000}, {"stage", stage}, {"text", text}}.dump(
+             -1, ' ', false, nlohmann::json::error_handler_t::replace)
+      << "\n";
+  if (options_.message) options_.message(fmt::format("{:>7.1f} s  {:<10} {}", clock_.now(), stage, text));
+}
+
+// ---- out
+
+std::string SearchRun::checkpoint_folder(const Network& network) const {
+  return options_.folder + "/checkpoints/" + network.row.name;
+}
+
+void SearchRun::submit_training(size_t network, long to_step, int val_images) {
+  const Network& n = networks_[network];
+  TrainTask task;
+  task.request.job = {n.row.name, n.steps, to_step, val_images};
+  task.request.graph_json = n.graph_json;
+  task.request.folder = checkpoint_folder(n);
+  task.request.full_steps = full_steps_;
+  training_->submit(std::move(task));
+  ++train_pending_;
+}
+
+void SearchRun::submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s) {
+  for (MeasureJobRow& job : jobs) job.id = store_->put_measure_job(job);
+  submit_remaining(jobs, sampling_s, {});
+}
+
+void SearchRun::submit_remaining(const std::vector<MeasureJobRow>& jobs, double sampling_s,
+                                 const std::set<std::pair<long, int>>& measured) {
+  if (jobs.empty()) return;
+  MeasureTask task;
+  task.jobs = jobs;
+  task.sampling_s = sampling_s;
+  for (size_t j = 0; j < jobs.size(); ++j) {
+    const size_t subgraph = tuning_->index(jobs[j].subgraph);
+    const double best = tuning_->tuner(subgraph).best_latency_us();
+    for (size_t p = 0; p < jobs[j].programs.size(); ++p) {
+      if (measured.count({jobs[j].id, static_cast<int>(p)})) continue;
+      ProgramToMeasure program{tuning_->space(subgraph), jobs[j].programs[p], 0};
+      if (jobs[j].purpose == MeasurePurpose::batch && std::isfinite(best)) program.best_us = best;
+      task.programs.push_back(std::move(program));
+      task.places.emplace_back(j, static_cast<int>(p));
+    }
+  }
+  measuring_->submit(std::move(task));
+  ++measure_pending_;
+}
+
+void SearchRun::submit_network_measurement(size_t network) {
+  const Network& n = networks_[network];
+  MeasureTask task;
+  task.network = n.row.name;
+  task.uses = n.candidate.uses;
+  for (const SubgraphUse& use : task.uses) {
+    const size_t subgraph = tuning_->index(use.subgraph.key());
+    task.spaces.push_back(tuning_->space(subgraph));
+    task.knobs.push_back(tuning_->tuner(subgraph).best());
+  }
+  measuring_->submit(std::move(task));
+  ++measure_pending_;
+}
+
+// ---- in
+
+void SearchRun::handle(TrainProgress& event) {
+  const Network& network = networks_[network_index_.at(event.network)];
+  training_now_[event.worker] =
+      fmt::format("{} step {}/{}, accuracy {:.1f} %", event.network, event.step, full_steps_, 100 * network.accuracy);
+}
+
+void SearchRun::handle(TrainPointArrived& event) {
+  const TrainPoint& point = event.point;
+  store_->put_train_point(point, round_.round, clock_.now());
+  Network& network = networks_[network_index_.at(point.network)];
+  if (point.val_images > 0) network.accuracy = std::max(network.accuracy, point.val_accuracy);
+  if (point.step > network.steps) {
+    train_work_s_ += point.seconds - network.train_seconds;
+    network.steps = point.step;
+    network.train_seconds = point.seconds;
+  }
+}
+
+void SearchRun::handle(TrainerRestarted& event) {
+  store_->put_event(clock_.now(), "warning", event.why + "; started anew");
+  say("warning", event.why + "; started anew");
+}
+
+void SearchRun::handle(TrainFinished& event) {
+  --train_pending_;
+  Network& network = networks_[network_index_.at(event.task.request.job.network)];
+  if (event.error) {
+    // What breaks one network's training costs that network; what breaks all of them ends the run.
+    try {
+      std::rethrow_exception(event.error);
+    } catch (const TrainerGone& error) {
+      network.failure = error.what();
+    } catch (const InternalError& error) {
+      network.failure = error.what();
+    }
+    store_->put_event(clock_.now(), "failure", network.row.name + ": " + network.failure);
+    say("failure", network.row.name + ": " + network.failure);
+    return;
+  }
+  const char* what = "training ";
+  switch (event.task.kind) {
+    case TrainTask::Kind::time:
+      network.timed_step_s = event.value;
+      store_->put_value("seconds_per_step:" + network.row.name, fmt::format("{:.6g}", event.value));
+      what = "timing ";
+      break;
+    case TrainTask::Kind::test:
+      network.test_accuracy = event.value;
+      what = "testing ";
+      break;
+    case TrainTask::Kind::train: {
+      train_wall_s_ += event.ended_s - event.started_s;
+      store_->put_value("train_wall_s", fmt::format("{:.6f}", train_wall_s_));
+      store_->put_value("train_work_s", fmt::format("{:.6f}", train_work_s_));
+      // Older checkpoints served in case of a kill.
+      std::error_code ignored;
+      const std::string keep = std::to_string(event.task.request.job.to_step) + ".pt";
+      for (const auto& entry : fs::directory_iterator(event.task.request.folder, ignored))
+        if (entry.path().extension() == ".pt" && entry.path().filename() != keep) fs::remove(entry.path(), ignored);
+      break;
+    }
+  }
+  store_->put_usage({Side::train, training_->core(event.worker), event.started_s, event.ended_s, what + network.row.name});
+}
+
+void SearchRun::handle(ProgramArrived& event) {
+  const MeasureJobRow& job = event.task->jobs[event.job_index];
+  const size_t subgraph = tuning_->index(job.subgraph);
+  ProgramRow row;
+  row.job = job.id;
+  row.index = event.index;
+  row.subgraph = job.subgraph;
+  row.knobs = job.programs[static_cast<size_t>(event.index)];
+  row.knobs_text = tuning_->space(subgraph)->to_text(row.knobs);
+  row.outcome = event.outcome;
+  row.compile_s = event.compile_s;
+  row.elapsed_s = event.elapsed_s;
+  store_->put_program(row);
+  tuning_->tell(job, row.knobs, row.outcome);
+  ++measured_programs_;
+  const double best = tuning_->tuner(subgraph).best_latency_us();
+  tuning_now_ = fmt::format("{}: {:.2f} us", job.subgraph, best);
+}
+
+void SearchRun::handle(MeasureFinished& event) {
+  --measure_pending_;
+  if (event.error) std::rethrow_exception(event.error);
+  const MeasureTask& task = *event.task;
+  const auto core = static_cast<int>(config_.device.cores.front());
+  if (!task.network.empty()) {
+    networks_[network_index_.at(task.network)].end_to_end = *event.network;
+    store_->put_usage({Side::tune, core, event.started_s, event.ended_s, "whole network " + task.network});
+    return;
+  }
+  for (const MeasureJobRow& job : task.jobs) {
+    store_->finish_measure_job(job.id);
+    tuning_->finish(job);
+  }
+  measure_wall_s_ += event.ended_s - event.started_s;
+  store_->put_value("measure_wall_s", fmt::format("{:.6f}", measure_wall_s_));
+  store_->put_usage({Side::tune, core, event.started_s, event.ended_s,
+                     task.jobs.size() == 1 ? task.jobs.front().subgraph
+                                           : fmt::format("{} subgraphs", task.jobs.size())});
+}
+
+}  // namespace sonar

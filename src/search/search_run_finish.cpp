@@ -1,0 +1,161 @@
+// The end of a run: the survivors measured once more, tested, and written down.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "model/error.h"
+#include "policy/pareto.h"
+#include "policy/survivors.h"
+#include "report/report.h"
+#include "search/search_run.h"
+
+namespace sonar {
+namespace {
+
+/// The fastest programs of each subgraph that are timed again, and for how long each (seconds of samples).
+constexpr size_t kContenders = 4;
+constexpr double kContenderSampling = 0.1;
+/// The fastest of many noisy readings is too fast; after re-measurement another may lead, which is then re-measured too.
+constexpr int kContenderPasses = 4;
+
+}  // namespace
+
+void SearchRun::measure_contenders() {
+  std::vector<MeasureJobRow> pending;
+  for (const MeasureJobRow& job : unfinished_)
+    if (job.purpose == MeasurePurpose::remeasure) pending.push_back(job);
+  submit_remaining(pending, kContenderSampling, measured_);
+  while (measure_pending_ > 0) pump();
+  for (int pass = 0; pass < kContenderPasses; ++pass) {
+    std::vector<MeasureJobRow> jobs = tuning_->contender_jobs(rounds_, kContenders);
+    if (jobs.empty()) return;
+    if (pass == 0) say("finish", fmt::format("measuring the fastest programs of {} subgraphs once more", jobs.size()));
+    submit_jobs(std::move(jobs), kContenderSampling);
+    while (measure_pending_ > 0) pump();
+  }
+}
+
+void SearchRun::finish() {
+  round_.round = rounds_;
+  const std::vector<size_t> survivors = alive();
+  count_occurrences();
+  if (purpose_ != Purpose::tune) {
+    for (size_t i : survivors) {
+      TrainTask task;
+      task.kind = TrainTask::Kind::test;
+      task.request.job.network = networks_[i].row.name;
+      task.request.job.to_step = networks_[i].steps;
+      task.request.graph_json = networks_[i].graph_json;
+      task.request.folder = checkpoint_folder(networks_[i]);
+      training_->submit(std::move(task));
+      ++train_pending_;
+    }
+  }
+  if (tuning_) {
+    while (measure_pending_ > 0) pump();  // a batch that the clock overtook
+    measure_contenders();
+    for (size_t i : survivors) submit_network_measurement(i);
+  }
+  while (measure_pending_ > 0 || train_pending_ > 0) pump();
+
+  std::vector<ResultRow> results;
+  Points points;
+  std::vector<size_t> on_points;
+  std::vector<Objectives> objectives;
+  for (size_t i : survivors) {
+    const Network& network = networks_[i];
+    ResultRow row;
+    row.network = network.row.name;
+    row.objectives = {network.accuracy, tuning_ ? latency_us(network) : 0};
+    row.test_accuracy = network.test_accuracy;
+    if (network.end_to_end) {
+      if (const auto* measurement = std::get_if<Measurement>(&*network.end_to_end)) {
+        row.end_to_end_us = measurement->median_us;
+        row.end_to_end_spread = measurement->spread;
+      } else {
+        const auto& error = std::get<MeasureError>(*network.end_to_end);
+        const std::string text = network.row.name + " as a whole: " + to_text(error.kind) + ": " + error.message;
+        store_->put_event(clock_.now(), "failure", text);
+        say("failure", text);
+      }
+    }
+    if (std::isfinite(row.objectives.latency_us)) {
+      points.push_back({row.objectives.accuracy, row.objectives.latency_us});
+      on_points.push_back(results.size());
+    }
+    objectives.push_back(row.objectives);
+    results.push_back(row);
+  }
+  if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search) {
+    const int best = most_accurate_within(objectives, config_.search.threshold_ms * 1000);
+    if (best >= 0) results[static_cast<size_t>(best)].on_front = true;
+  } else {
+    const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
+    for (size_t p = 0; p < points.size(); ++p) results[on_points[p]].on_front = ranks[p] == 0;
+  }
+  put_costs();
+  remember_time();
+  store_->put_results(results);
+  store_->put_value("wall_seconds", fmt::format("{:.3f}", clock_.now()));
+  store_->put_value("finished", "1");
+}
+
+/// What was spent, and what brute force would have cost by the recorded cost of a step and of a program.
+void SearchRun::put_costs() {
+  double train_spent = 0, train_full = 0, tune_spent = 0;
+  bool all_known = purpose_ != Purpose::tune;
+  for (const Network& network : networks_) {
+    train_spent += network.train_seconds;
+    const double cost = network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps
+                                                                       : network.timed_step_s;
+    all_known &= cost > 0;
+    train_full += cost * static_cast<double>(full_steps_);
+  }
+  store_->put_value("train_seconds", fmt::format("{:.3f}", train_spent));
+  if (all_known) store_->put_value("brute_force_train_seconds", fmt::format("{:.3f}", train_full));
+  if (!tuning_) return;
+  for (size_t i = 0; i < tuning_->count(); ++i) tune_spent += static_cast<double>(tuning_->programs(i)) * mean_program_s();
+  store_->put_value("tune_seconds", fmt::format("{:.3f}", tune_spent));
+  store_->put_value("brute_force_tune_seconds",
+                    fmt::format("{:.3f}", double(tuning_->count()) * double(config_.search.full_programs) * mean_program_s()));
+}
+
+void SearchRun::note_stop() {
+  remember_time();
+  store_->put_event(clock_.now(), "stop", "stopped by the user");
+  say("stop", "stopped; the same command continues");
+  write_report(options_.folder);
+}
+
+void SearchRun::write_outcome() {
+  const std::string report = write_report(options_.folder);
+  const std::vector<ResultRow> results = store_->results();
+  if (options_.message) {
+    if (purpose_ == Purpose::search) options_.message(front(options_.folder, FrontFormat::text));
+    if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search &&
+        std::none_of(results.begin(), results.end(), [](const ResultRow& row) { return row.on_front; })) {
+      const auto fastest = std::min_element(results.begin(), results.end(), [](const ResultRow& a, const ResultRow& b) {
+        return a.objectives.latency_us < b.objectives.latency_us;
+      });
+      if (fastest != results.end())
+        options_.message(fmt::format("no network reaches {} ms; the fastest is {} with {:.4g} ms", config_.search.threshold_ms,
+                                     fastest->network, fastest->objectives.latency_us / 1000));
+    }
+    auto number = [&](const char* name) {
+      const auto text = store_->value(name);
+      return text ? std::stod(*text) : 0.0;
+    };
+    const double train = number("brute_force_train_seconds"), tune = number("brute_force_tune_seconds");
+    if (purpose_ == Purpose::search && !exhaustive() && train > 0 && tune > 0 && number("train_seconds") > 0 &&
+        number("tune_seconds") > 0)
+      options_.message(fmt::format(
+          "Brute force would have cost {:.1f}x the training ({:.0f} s against {:.0f} s) and {:.1f}x the tuning ({:.0f} s against "
+          "{:.0f} s), by the recorded cost of a step and of a program.",
+          train / number("train_seconds"), train, number("train_seconds"), tune / number("tune_seconds"), tune,
+          number("tune_seconds")));
+    options_.message("report: " + report);
+  }
+}
+
+}  // namespace sonar

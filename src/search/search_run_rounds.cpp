@@ -1,0 +1,388 @@
+// The rounds: what is planned, carried out and decided in each (paper, Algorithm 1; design 5).
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "model/error.h"
+#include "policy/survivors.h"
+#include "search/search_run.h"
+
+namespace sonar {
+namespace fs = std::filesystem;
+namespace {
+
+/// Wall time of a training job over its pure training time (validation, checkpoints, start), before any is known.
+constexpr double kFirstTrainOverhead = 1.3;
+/// Part of a time budget kept for measuring the survivors once more, and its limits in seconds.
+constexpr double kFinishFraction = 0.04, kFinishLeast = 4, kFinishMost = 90;
+/// A training plan aims a little short: what is left flows on, what runs over holds up the round.
+constexpr double kPlanMargin = 0.97;
+/// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward + backward).
+constexpr double kValidationShare = 0.2, kForwardShare = 1.0 / 3;
+constexpr int kTimedSteps = 3;
+
+}  // namespace
+
+std::vector<size_t> SearchRun::alive() const {
+  std::vector<size_t> result;
+  for (size_t i = 0; i < networks_.size(); ++i)
+    if (networks_[i].alive && networks_[i].failure.empty()) result.push_back(i);
+  return result;
+}
+
+void SearchRun::count_occurrences() {
+  if (!tuning_) return;
+  std::vector<long> occurrences(tuning_->count());
+  for (size_t i : alive())
+    for (auto [subgraph, count] : networks_[i].subgraphs) occurrences[subgraph] += count;
+  tuning_->set_occurrences(occurrences);
+}
+
+double SearchRun::remaining_s() const {
+  const double total = parse_duration(config_.search.time);
+  const double reserve = std::clamp(kFinishFraction * total, kFinishLeast, kFinishMost);
+  return std::max(0.0, total - reserve - clock_.now());
+}
+
+double SearchRun::step_cost(const Network& network) const {
+  if (!timed() && config_.search.share == "steps") return 1;
+  return network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps : network.timed_step_s;
+}
+
+double SearchRun::mean_program_s() const {
+  return measured_programs_ > 0 ? measure_wall_s_ / static_cast<double>(measured_programs_) : 0.1;
+}
+
+double SearchRun::best_latency_us(const Network& network) const {
+  double sum = 0;
+  for (auto [subgraph, count] : network.subgraphs) sum += count * tuning_->tuner(subgraph).best_latency_us();
+  return sum;
+}
+
+double SearchRun::latency_us(const Network& network) const {
+  if (config_.search.latency == "end-to-end" && network.end_to_end) {
+    if (const auto* measurement = std::get_if<Measurement>(&*network.end_to_end)) return measurement->median_us;
+    return std::numeric_limits<double>::infinity();
+  }
+  return best_latency_us(network);
+}
+
+double SearchRun::lower_bound_us(const NetworkRow& row) const {
+  // A core that does two vector FMAs a cycle at 6 GHz is beyond any device of this kind: the bound must never be wrong.
+  const double peak_gflops =
+      config_.device.peak_gflops > 0 ? config_.device.peak_gflops : 6.0 * 2 * 2 * host_target().vector_floats;
+  return 2 * row.macs * static_cast<double>(config_.device.batch) / (peak_gflops * 1e3);
+}
+
+int SearchRun::validation_images(long slice_steps) const {
+  const long validations = 1 + slice_steps / std::max(1L, steps_per_epoch_);
+  const double images = kValidationShare / kForwardShare * static_cast<double>(slice_steps * config_.train.batch) /
+                        static_cast<double>(validations);
+  return static_cast<int>(std::clamp(images, std::min(64.0, double(val_images_available_)), double(val_images_available_)));
+}
+
+// ---- before the rounds
+
+void SearchRun::measure_defaults() {
+  if (purpose_ != Purpose::tune && (timed() || config_.search.share == "seconds")) time_networks();
+  if (!tuning_) return;
+  std::vector<MeasureJobRow> jobs;
+  const bool first = store_->measure_jobs().empty();
+  if (first) {
+    jobs = tuning_->default_jobs();
+    // All are written at once: a kill leaves either none or all of them to be continued.
+    for (MeasureJobRow& job : jobs) job.id = store_->put_measure_job(job);
+  } else {
+    for (const MeasureJobRow& job : unfinished_)
+      if (job.purpose == MeasurePurpose::fallback) jobs.push_back(job);
+  }
+  if (!jobs.empty()) {
+    say("defaults", fmt::format("measuring the default programs of {} subgraphs", jobs.size()));
+    // A first handful tells what all will cost.
+    const size_t look = std::min<size_t>(16, jobs.size());
+    const double began = clock_.now();
+    submit_remaining({jobs.begin(), jobs.begin() + static_cast<long>(look)}, 0.03, measured_);
+    while (measure_pending_ > 0) pump();
+    const double each = (clock_.now() - began) / static_cast<double>(look);
+    const double all = each * static_cast<double>(jobs.size() - look);
+    if (timed() && first && all > remaining_s())
+      throw UserError(fmt::format("search.time = \"{}\" cannot pay for the default programs of {} unique subgraphs, which take "
+                                  "about {:.0f} s; set it to at least {:.0f}s",
+                                  config_.search.time, tuning_->count(), all + clock_.now(),
+                                  std::ceil(3 * (all + clock_.now()))));
+    submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, 0.03, measured_);
+  }
+  while (measure_pending_ > 0 || train_pending_ > 0) pump();
+  bool any = false;
+  for (size_t i = 0; i < tuning_->count() && !any; ++i) any = std::isfinite(tuning_->tuner(i).best_latency_us());
+  if (!any) {
+    const auto failures = store_->failures();
+    throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}",
+                                       measured_programs_, failures.empty() ? "" : to_text(failures.front().kind),
+                                       failures.empty() ? "" : failures.front().first_message));
+  }
+  put_costs();
+}
+
+void SearchRun::time_networks() {
+  bool any = false;
+  for (Network& network : networks_) {
+    if (network.timed_step_s > 0) continue;
+    TrainTask task;
+    task.kind = TrainTask::Kind::time;
+    task.steps = kTimedSteps;
+    task.request.job.network = network.row.name;
+    task.request.graph_json = network.graph_json;
+    training_->submit(std::move(task));
+    ++train_pending_;
+    any = true;
+  }
+  if (any) say("defaults", fmt::format("timing {} training steps of each network", kTimedSteps));
+}
+
+// ---- one round
+
+bool SearchRun::begin_round() {
+  if (round_open_) {
+    say("round", fmt::format("{} of {} goes on with {} networks", round_.round + 1, rounds_, round_.networks.size()));
+    return true;
+  }
+  const int k = static_cast<int>(past_rounds_.size());
+  if (k >= rounds_) return false;
+  if (timed() && k > 0 && remaining_s() <= 0) return false;
+  if (alive().empty()) {
+    std::string why;
+    for (const Network& network : networks_)
+      if (!network.failure.empty()) why = network.failure;
+    throw EnvironmentError("no network is left that can be trained: " + why);
+  }
+  round_ = RoundRow{};
+  round_.round = k;
+  for (size_t i : alive()) round_.networks.push_back(networks_[i].row.name);
+  round_.started_s = clock_.now();
+  round_programs_issued_ = 0;
+  count_occurrences();
+  plan_round();
+  store_->put_round(round_);
+  round_open_ = true;
+  long least = full_steps_, most = 0;
+  for (size_t n = 0; n < round_.networks.size(); ++n) {
+    const long further = round_.to_steps[n] - networks_[network_index_.at(round_.networks[n])].steps;
+    least = std::min(least, further);
+    most = std::max(most, further);
+  }
+  say("round", fmt::format("{} of {}: {} networks, {} unique subgraphs; {} further steps each{}", k + 1, rounds_,
+                           round_.networks.size(), tuning_ ? tuning_->live() : 0,
+                           least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
+                           timed() ? fmt::format("; {:.0f} s", round_.tune_share)
+                                   : fmt::format("; {:.0f} programs", round_.programs)));
+  return true;
+}
+
+void SearchRun::plan_round() {
+  const int rounds_left = rounds_ - round_.round;
+  std::vector<NetworkProgress> progress;
+  for (const std::string& name : round_.networks) {
+    const Network& network = networks_[network_index_.at(name)];
+    progress.push_back({network.steps, step_cost(network)});
+  }
+  const Share rule = config_.search.share == "seconds" ? Share::seconds : Share::steps;
+  const long slice = std::min<long>(config_.search.minimum_slice_steps, std::max(1L, full_steps_));
+  if (purpose_ == Purpose::tune) {
+    round_.to_steps.assign(round_.networks.size(), 0);
+    round_.programs = config_.search.programs > 0 ? config_.search.programs
+                                                  : double(config_.search.full_programs) * double(tuning_->count());
+    round_.programs = std::max(0.0, round_.programs - double(tuning_->count()));
+    return;
+  }
+  if (purpose_ == Purpose::train || exhaustive() || config_.search.algorithm == "random") {
+    round_.to_steps.assign(round_.networks.size(), full_steps_);
+    if (timed()) round_.tune_share = remaining_s();
+    if (!timed() && !exhaustive() && tuning_) round_.programs = std::max(0.0, config_.search.programs - double(tuning_->count()));
+    return;
+  }
+  if (timed()) {
+    // Both ledgers are the same wall time, side by side; in turns, each gets its part.
+    const double share = Ledger{remaining_s(), 0}.share(rounds_left);
+    const double part = config_.search.schedule == "sequential" ? config_.search.train_fraction : 1.0;
+    const double overhead = train_work_s_ > 0 ? train_wall_s_ / train_work_s_ : kFirstTrainOverhead;
+    round_.tune_share = share;
+    round_.train_share = share * part * static_cast<double>(training_->workers()) / overhead * kPlanMargin;
+    round_.to_steps = plan_training(progress, round_.train_share, full_steps_, slice, rule);
+    return;
+  }
+  Ledger train{config_.search.epochs * static_cast<double>(steps_per_epoch_)};
+  for (const Network& network : networks_) train.spent += static_cast<double>(network.steps);
+  Ledger tune{config_.search.programs};
+  for (size_t i = 0; i < tuning_->count(); ++i) tune.spent += static_cast<double>(tuning_->programs(i));
+  round_.train_share = train.share(rounds_left);
+  round_.tune_share = tune.share(rounds_left);
+  round_.programs = std::floor(round_.tune_share + 1e-9);
+  round_.to_steps = plan_training(progress, round_.train_share, full_steps_, slice, rule);
+}
+
+void SearchRun::train_to_targets() {
+  if (purpose_ == Purpose::tune) return;
+  struct Job {
+    double cost;
+    size_t network;
+    long to_step;
+  };
+  std::vector<Job> jobs;
+  long slice = full_steps_;
+  for (size_t n = 0; n < round_.networks.size(); ++n) {
+    const size_t i = network_index_.at(round_.networks[n]);
+    const Network& network = networks_[i];
+    if (!network.failure.empty() || round_.to_steps[n] <= network.steps) continue;
+    const long further = round_.to_steps[n] - network.steps;
+    slice = std::min(slice, further);
+    jobs.push_back({step_cost(network) * static_cast<double>(further), i, round_.to_steps[n]});
+  }
+  // Longest first, so that the cores end together.
+  std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
+  for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
+}
+
+bool SearchRun::issue_batch() {
+  if (!tuning_) return false;
+  std::optional<MeasureJobRow> job;
+  if (exhaustive()) {
+    for (size_t i = 0; i < tuning_->count() && !job; ++i) {
+      const long left = config_.search.full_programs - tuning_->programs(i);
+      if (left > 0) job = tuning_->batch_of(i, round_.round, std::min<long>(left, config_.search.batch_programs));
+    }
+  } else {
+    double left = round_.programs - static_cast<double>(round_programs_issued_);
+    if (timed()) left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s());
+    const long size = batch_size(static_cast<long>(left), tuning_->live(), config_.search.batch_programs);
+    if (size > 0) job = tuning_->next_batch(round_.round, size);
+  }
+  if (!job) return false;
+  round_programs_issued_ += static_cast<long>(job->programs.size());
+  submit_jobs({std::move(*job)}, 0.03);
+  return true;
+}
+
+void SearchRun::execute_round() {
+  const double ends = round_.started_s + round_.tune_share;
+  const bool last = round_.round + 1 == rounds_;
+  const bool in_turns = timed() && config_.search.schedule == "sequential";
+  train_to_targets();
+  const bool trains = train_pending_ > 0;
+  std::vector<MeasureJobRow> pending;
+  for (const MeasureJobRow& job : unfinished_)
+    if (job.purpose == MeasurePurpose::batch) pending.push_back(job);
+  submit_remaining(pending, 0.03, measured_);
+  std::erase_if(unfinished_, [](const MeasureJobRow& job) { return job.purpose == MeasurePurpose::batch; });
+  bool tuning_exhausted = !tuning_;
+  for (;;) {
+    const double now = clock_.now();
+    bool tune_wanted = !tuning_exhausted;
+    if (timed()) {
+      if (in_turns)
+        tune_wanted = tune_wanted && train_pending_ == 0 && now < ends;
+      else
+        tune_wanted = tune_wanted && (train_pending_ > 0 || now < ends);
+      if (train_pending_ == 0 && trains && !in_turns) {
+        // Training is what a round waits for; what it leaves of the share flows on, except from the last round.
+        if (!last || now >= ends) break;
+        const double before = round_.train_share;
+        plan_round();
+        bool further = false;
+        for (size_t n = 0; n < round_.networks.size(); ++n)
+          further |= round_.to_steps[n] > networks_[network_index_.at(round_.networks[n])].steps;
+        // Not worth a slice: less than a twentieth of what the round had, or all are trained in full.
+        if (further && round_.train_share > 0.05 * before && round_.train_share > 0) {
+          double cost = 0;
+          for (size_t n = 0; n < round_.networks.size(); ++n) {
+            const Network& network = networks_[network_index_.at(round_.networks[n])];
+            cost += step_cost(network) * static_cast<double>(round_.to_steps[n] - network.steps);
+          }
+          further = cost <= 1.2 * round_.train_share;
+        } else {
+          further = false;
+        }
+        round_.tune_share = ends - round_.started_s;
+        round_.train_share = before;
+        if (further) {
+          store_->put_round(round_);
+          train_to_targets();
+        }
+      }
+      if (train_pending_ == 0 && now >= ends) break;
+    }
+    if (tune_wanted && measure_pending_ == 0 && !issue_batch()) tuning_exhausted = true;
+    if (train_pending_ == 0 && measure_pending_ == 0 && tuning_exhausted) break;
+    pump();
+  }
+  // With counted budgets every job of the round has ended here. With a time budget a batch may still be out: it goes on
+  // into the next round, and its outcomes count from when they arrive.
+}
+
+void SearchRun::eliminate() {
+  std::vector<size_t> members;
+  std::vector<DecisionRow> decisions;
+  for (const std::string& name : round_.networks) {
+    const size_t i = network_index_.at(name);
+    if (networks_[i].failure.empty()) {
+      members.push_back(i);
+      continue;
+    }
+    DecisionRow row;
+    row.round = round_.round;
+    row.network = name;
+    row.objectives = {networks_[i].accuracy, tuning_ ? best_latency_us(networks_[i]) : 0};
+    row.kept = false;
+    row.reason = "cannot be trained: " + networks_[i].failure;
+    decisions.push_back(row);
+  }
+  if (tuning_ && config_.search.latency == "end-to-end") {
+    for (size_t i : members) submit_network_measurement(i);
+    while (measure_pending_ > 0) pump();
+  }
+  std::vector<Objectives> objectives;
+  std::vector<std::string> names;
+  for (size_t i : members) {
+    objectives.push_back({networks_[i].accuracy, tuning_ ? latency_us(networks_[i]) : 0});
+    names.push_back(networks_[i].row.name);
+  }
+  std::vector<Verdict> verdicts(members.size());
+  const SurvivorRule rule = config_.search.survivors == "paper" ? SurvivorRule::paper : SurvivorRule::at_most_half;
+  if (purpose_ == Purpose::search && config_.search.algorithm == "pareto")
+    verdicts = pareto_survivors(objectives, names, rule);
+  else if (purpose_ == Purpose::search && config_.search.algorithm == "threshold")
+    verdicts = threshold_survivors(objectives, names, config_.search.threshold_ms * 1000, rule);
+  else
+    for (Verdict& verdict : verdicts) verdict.reason = "kept: " + config_.search.algorithm + " eliminates none";
+  size_t kept = 0;
+  for (size_t n = 0; n < members.size(); ++n) {
+    Network& network = networks_[members[n]];
+    network.alive = verdicts[n].kept;
+    kept += verdicts[n].kept;
+    DecisionRow row;
+    row.round = round_.round;
+    row.network = names[n];
+    row.objectives = objectives[n];
+    row.rank = verdicts[n].rank;
+    row.kept = verdicts[n].kept;
+    row.reason = verdicts[n].reason;
+    decisions.push_back(row);
+  }
+  put_costs();
+  round_.ended_s = clock_.now();
+  store_->put_decisions(decisions, round_.ended_s);
+  past_rounds_.push_back(round_);
+  round_open_ = false;
+  if (!config_.train.keep_checkpoints && purpose_ == Purpose::search) {
+    std::error_code ignored;
+    for (const DecisionRow& row : decisions)
+      if (!row.kept) fs::remove_all(checkpoint_folder(networks_[network_index_.at(row.network)]), ignored);
+  }
+  say("round", fmt::format("{} of {} ended after {:.0f} s: {} of {} networks live on", round_.round + 1, rounds_,
+                           round_.ended_s - round_.started_s, kept, round_.networks.size()));
+}
+
+}  // namespace sonar

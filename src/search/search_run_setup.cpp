@@ -1,0 +1,313 @@
+// The stages before the first round: folder, data, candidates, device, and what an earlier process left.
+#include <sys/statvfs.h>
+#include <thread>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "model/error.h"
+#include "report/report.h"
+#include "search/search_run.h"
+#include "search/start_device.h"
+
+namespace sonar {
+namespace fs = std::filesystem;
+namespace {
+
+/// Keys that change how fast a run goes, not what it decides: they may differ when it continues.
+const std::set<std::string> kUnbound = {"train.cores",          "compile.cores",          "device.cores",
+                                        "compile.time_limit_s", "compile.memory_limit_mb", "train.checkpoint_seconds",
+                                        "train.keep_checkpoints"};
+/// A run needs this much free for its store, runners and reports, checkpoints not counted.
+constexpr double kDiskBase = 256e6;
+
+double free_bytes(const std::string& folder) {
+  struct statvfs info;
+  if (statvfs(folder.c_str(), &info) != 0) return std::numeric_limits<double>::infinity();
+  return double(info.f_bavail) * info.f_frsize;
+}
+
+}  // namespace
+
+SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& architecture)
+    : config_(config), options_(options), purpose_(purpose), only_(architecture) {
+  if (purpose_ == Purpose::search) {
+    const bool counted = config_.search.epochs > 0 || config_.search.programs > 0;
+    if (!exhaustive() && config_.search.time.empty() && !(config_.search.epochs > 0 && config_.search.programs > 0))
+      throw UserError(counted
+                          ? "counted budgets need both search.epochs and search.programs; set the one that is missing"
+                          : "no budget: set search.time (\"20m\"), or search.epochs and search.programs");
+  }
+  if (config_.data.path.empty() && purpose_ != Purpose::tune)
+    throw UserError("data.path is not set: name an archive or a folder of labelled images");
+  const unsigned cores = std::thread::hardware_concurrency();
+  for (const auto* list : {&config_.train.cores, &config_.compile.cores, &config_.device.cores})
+    for (int64_t core : *list)
+      if (core >= cores)
+        throw UserError(fmt::format("core {} is not on this machine, which has {} (0 to {}): see train.cores, "
+                                    "compile.cores and device.cores",
+                                    core, cores, cores - 1));
+}
+
+SearchRun::~SearchRun() = default;
+
+void SearchRun::open_store() {
+  std::error_code error;
+  fs::create_directories(options_.folder, error);
+  if (error)
+    throw EnvironmentError(options_.folder + ": cannot be made (" + error.message() + "); choose another folder with --out");
+  store_ = std::make_unique<RunStore>(options_.folder, RunStore::Mode::create_or_open);
+  std::vector<std::pair<std::string, std::string>> bound;
+  for (auto& entry : flatten(config_))
+    if (!kUnbound.count(entry.first)) bound.push_back(entry);
+  const char* verb = purpose_ == Purpose::search ? "search" : purpose_ == Purpose::tune ? "tune" : "train";
+  bound.emplace_back("verb", only_.empty() ? verb : verb + (" " + only_));
+  store_->bind_configuration(bound);
+  std::ofstream file(options_.folder + "/config.toml");
+  file << "# As resolved; the run is bound to it.\n" << to_toml(config_);
+  file.close();
+  if (!file) throw EnvironmentError(options_.folder + "/config.toml: cannot be written; is the disk full or the folder read-only?");
+  double elapsed = 0;
+  if (auto text = store_->value("elapsed_s")) elapsed = std::stod(*text);
+  clock_ = ActiveClock(elapsed);
+  if (elapsed > 0 && !already_finished()) store_->put_event(elapsed, "resume", "continued by another process");
+  store_->put_value("algorithm", purpose_ == Purpose::search ? config_.search.algorithm : verb);
+  store_->put_value("threshold_us", fmt::format("{}", config_.search.threshold_ms * 1000));
+  if (purpose_ == Purpose::search && exhaustive() && !config_.search.time.empty())
+    say("start", "brute-force trains and tunes everything in full; its budget is not used");
+  check_disk(true);
+}
+
+bool SearchRun::already_finished() const { return store_->value("finished") == "1"; }
+
+void SearchRun::open_data() {
+  if (purpose_ == Purpose::tune) {
+    classes_ = classes_of(config_);
+    return;
+  }
+  say("data", "reading " + config_.data.path);
+  training_ = std::make_unique<TrainExecutor>(config_, clock_, events_);
+  const DataSummary& data = training_->data();
+  classes_ = static_cast<int>(data.classes.size());
+  if (config_.data.classes && config_.data.classes != classes_)
+    throw UserError(fmt::format("data.classes is {}, but {} holds {}", config_.data.classes, config_.data.path, classes_));
+  steps_per_epoch_ = data.steps_per_epoch;
+  full_steps_ = config_.train.epochs * steps_per_epoch_;
+  val_images_available_ = static_cast<int>(data.val_images);
+  say("data", fmt::format("{} classes; {} images to train on, {} to validate, {} to test; {} steps an epoch", classes_,
+                          data.train_images, data.val_images, data.test_images, steps_per_epoch_));
+  if (!data.corrupt.empty()) {
+    const std::string text = fmt::format("{} corrupt images left out, {} the first", data.corrupt.size(), data.corrupt.front());
+    say("data", text);
+    store_->put_event(clock_.now(), "warning", text);
+  }
+  store_->put_value("classes", std::to_string(classes_));
+  store_->put_value("train_images", std::to_string(data.train_images));
+  store_->put_value("full_steps", std::to_string(full_steps_));
+}
+
+void SearchRun::choose_candidates() {
+  space_ = make_space(config_);
+  std::vector<Architecture> architectures;
+  const std::vector<NetworkRow> recorded = store_->networks();
+  if (!recorded.empty()) {
+    for (const NetworkRow& row : recorded) architectures.push_back({row.name});
+  } else if (!only_.empty()) {
+    space_->check({only_});
+    architectures.push_back({only_});
+  } else {
+    architectures = choose_architectures(config_, *space_);
+    // A counted budget is known to be too small before anything is timed; a time budget after a first look (below).
+    double total = config_.search.epochs * steps_per_epoch_, cost = 1;
+    if (timed()) {
+      total = parse_duration(config_.search.time) * training_->workers();
+      if (config_.search.schedule == "sequential") total *= config_.search.train_fraction;
+      // Smallest, middle and largest by MACs stand for all.
+      std::vector<std::pair<double, Candidate>> sample;
+      std::vector<std::pair<double, size_t>> macs;
+      for (size_t i = 0; i < architectures.size(); ++i)
+        macs.emplace_back(count_macs(space_->lower(architectures[i], classes_)), i);
+      std::sort(macs.begin(), macs.end());
+      double sum = 0;
+      const std::set<size_t> picks = {0, macs.size() / 2, macs.size() - 1};
+      for (size_t pick : picks) {
+        TrainTask task;
+        task.kind = TrainTask::Kind::time;
+        const Architecture& architecture = architectures[macs[pick].second];
+        task.request.job.network = architecture.name;
+        task.request.graph_json = graph_to_json(space_->lower(architecture, classes_));
+        training_->submit(task);
+      }
+      for (size_t done = 0; done < picks.size();) {
+        if (options_.stop && options_.stop->load()) throw Stopped();
+        auto event = events_.wait(0.2);
+        if (!event) continue;
+        if (auto* finished = std::get_if<TrainFinished>(&*event)) {
+          if (finished->error) std::rethrow_exception(finished->error);
+          sum += finished->value;
+          ++done;
+        }
+      }
+      cost = sum / static_cast<double>(picks.size());
+    }
+    if (!exhaustive()) {
+      size_t affordable = affordable_candidates(architectures.size(), total, cost, config_.search.minimum_slice_steps);
+      if (config_.search.algorithm == "random")
+        affordable = std::min<size_t>(architectures.size(), static_cast<size_t>(total / (cost * full_steps_)));
+      if (affordable == 0)
+        throw UserError(fmt::format("the training budget pays for no network: one {} costs {:.4g} {}, the budget is {:.4g}; "
+                                    "raise it, or lower {}",
+                                    config_.search.algorithm == "random" ? "full training" : "slice of search.minimum_slice_steps",
+                                    cost * (config_.search.algorithm == "random" ? full_steps_ : config_.search.minimum_slice_steps),
+                                    timed() ? "s" : "steps", total,
+                                    config_.search.algorithm == "random" ? "train.epochs" : "search.minimum_slice_steps"));
+      if (affordable < architectures.size()) {
+        const std::string text =
+            fmt::format("the training budget pays for {} of {} candidates; these were sampled (seed {})", affordable,
+                        architectures.size(), config_.search.seed);
+        say("candidates", text);
+        store_->put_event(clock_.now(), "warning", text);
+        Random random(derive_seed(static_cast<uint64_t>(config_.search.seed), "affordable"));
+        std::vector<size_t> order(architectures.size());
+        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+        random.shuffle(order);
+        order.resize(affordable);
+        std::sort(order.begin(), order.end());
+        std::vector<Architecture> chosen;
+        for (size_t i : order) chosen.push_back(architectures[i]);
+        architectures = std::move(chosen);
+      }
+    }
+  }
+  std::vector<NetworkRow> rows;
+  double lowest_bound = std::numeric_limits<double>::infinity(), checkpoint_bytes = 0;
+  for (const Architecture& architecture : architectures) {
+    Network network;
+    network.candidate = lower(*space_, architecture, classes_, static_cast<int>(config_.device.batch));
+    network.row = network_row(network.candidate);
+    network.graph_json = graph_to_json(network.candidate.graph);
+    rows.push_back(network.row);
+    lowest_bound = std::min(lowest_bound, lower_bound_us(network.row));
+    checkpoint_bytes += 2 * 12 * network.row.parameters;  // two checkpoints of weights, momentum and average
+    network_index_[architecture.name] = networks_.size();
+    networks_.push_back(std::move(network));
+  }
+  if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search &&
+      config_.search.threshold_ms * 1000 < lowest_bound)
+    throw UserError(fmt::format("search.threshold_ms = {} is below what any candidate could reach: the least is {:.4g} ms "
+                                "(its multiply-accumulates at peak throughput); raise it or add smaller networks to [space]",
+                                config_.search.threshold_ms, lowest_bound / 1000));
+  if (purpose_ != Purpose::tune && free_bytes(options_.folder) < kDiskBase + checkpoint_bytes)
+    throw EnvironmentError(fmt::format("{}: {:.0f} MB free, but checkpoints of {} networks and the store may take {:.0f} MB; "
+                                       "free some or choose another folder with --out",
+                                       options_.folder, free_bytes(options_.folder) / 1e6, networks_.size(),
+                                       (kDiskBase + checkpoint_bytes) / 1e6));
+  store_->put_networks(rows);
+  store_->put_value("full_programs", std::to_string(config_.search.full_programs));
+  rounds_ = purpose_ != Purpose::search || exhaustive() || config_.search.algorithm == "random"
+                ? 1
+                : round_count(networks_.size());
+}
+
+void SearchRun::start_device() {
+  std::vector<Subgraph> subgraphs;
+  std::map<SubgraphKey, size_t> index;
+  for (Network& network : networks_)
+    for (const auto& [key, count] : network.candidate.counts) {
+      auto [place, added] = index.try_emplace(key, subgraphs.size());
+      if (added) subgraphs.push_back(parse_subgraph(key));
+      network.subgraphs.emplace_back(place->second, count);
+    }
+  const std::string scheduler = config_.search.scheduler;
+  const Target target = host_target();
+  if (purpose_ == Purpose::train) return;
+  tuning_ = std::make_unique<Tuning>(subgraphs, target, scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient,
+                                     static_cast<uint64_t>(config_.search.seed));
+  const size_t unique = subgraphs.size();
+  say("candidates", fmt::format("{} networks, {} unique subgraphs, {} rounds", networks_.size(), unique, rounds_));
+  const bool counted = config_.search.programs > 0 && !exhaustive();
+  if (counted && config_.search.programs < static_cast<double>(unique))
+    throw UserError(fmt::format("search.programs = {} cannot pay for the default programs of {} unique subgraphs; "
+                                "set it to at least {}",
+                                config_.search.programs, unique, unique));
+  DeviceParts parts = start_local_device(config_, options_.folder + "/work");
+  store_->bind_identity(parts.identity);
+  const std::vector<int> cores = measuring_cores(config_);
+  const bool overlap = config_.compile.cores != config_.device.cores;
+  measuring_ = std::make_unique<MeasureExecutor>(cores, std::move(parts.compiler), std::move(parts.device), overlap, clock_,
+                                                 events_);
+  say("device", parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target);
+}
+
+void SearchRun::restore() {
+  for (const RoundRow& row : store_->rounds()) {
+    if (row.ended_s >= 0) {
+      past_rounds_.push_back(row);
+    } else {
+      round_ = row;
+      round_open_ = true;
+    }
+  }
+  for (const DecisionRow& decision : store_->decisions()) {
+    Network& network = networks_[network_index_.at(decision.network)];
+    network.alive = network.alive && decision.kept;
+  }
+  for (const auto& timed : store_->train_points()) {
+    Network& network = networks_[network_index_.at(timed.point.network)];
+    if (timed.point.val_images > 0) network.accuracy = std::max(network.accuracy, timed.point.val_accuracy);
+    if (timed.point.step > network.steps) network.steps = timed.point.step, network.train_seconds = timed.point.seconds;
+  }
+  for (Network& network : networks_)
+    if (auto text = store_->value("seconds_per_step:" + network.row.name)) network.timed_step_s = std::stod(*text);
+  if (auto text = store_->value("measure_wall_s")) measure_wall_s_ = std::stod(*text);
+  if (auto text = store_->value("train_wall_s")) train_wall_s_ = std::stod(*text);
+  if (auto text = store_->value("train_work_s")) train_work_s_ = std::stod(*text);
+  if (!tuning_) return;
+
+  // The tuning side is a function of what it was told: tell it again, in order.
+  std::map<long, std::vector<ProgramRow>> outcomes;
+  for (ProgramRow& row : store_->programs()) {
+    measured_.insert({row.job, row.index});
+    outcomes[row.job].push_back(std::move(row));
+  }
+  std::map<int, std::vector<std::string>> members;
+  for (const RoundRow& row : store_->rounds()) members[row.round] = row.networks;
+  for (const MeasureJobRow& job : store_->measure_jobs()) {
+    if (job.purpose == MeasurePurpose::batch) {
+      std::vector<long> occurrences(tuning_->count());
+      for (const std::string& name : members.at(job.round))
+        for (auto [subgraph, count] : networks_[network_index_.at(name)].subgraphs) occurrences[subgraph] += count;
+      tuning_->set_occurrences(occurrences);
+      if (round_open_ && job.round == round_.round) round_programs_issued_ += static_cast<long>(job.programs.size());
+    }
+    tuning_->replay(job, !exhaustive());
+    for (const ProgramRow& row : outcomes[job.id]) tuning_->tell(job, row.knobs, row.outcome);
+    measured_programs_ += static_cast<long>(outcomes[job.id].size());
+    if (job.finished || outcomes[job.id].size() == job.programs.size()) {
+      tuning_->finish(job);
+      if (!job.finished) store_->finish_measure_job(job.id);
+    } else {
+      unfinished_.push_back(job);
+    }
+  }
+  count_occurrences();
+  if (!past_rounds_.empty() || round_open_ || !measured_.empty())
+    say("resume", fmt::format("{:.0f} s into the run: {} rounds ended, {} programs measured", clock_.now(),
+                              past_rounds_.size(), measured_.size()));
+}
+
+void SearchRun::check_disk(bool at_start) {
+  const double free = free_bytes(options_.folder);
+  const double needed = at_start ? kDiskBase : kDiskBase / 4;
+  if (free < needed)
+    throw EnvironmentError(fmt::format("{}: the disk is nearly full ({:.0f} MB free, {:.0f} MB wanted); free some, then run "
+                                       "the same command to continue; nothing measured is lost",
+                                       options_.folder, free / 1e6, needed / 1e6));
+}
+
+}  // namespace sonar

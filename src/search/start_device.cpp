@@ -1,0 +1,51 @@
+#include "search/start_device.h"
+
+#include <set>
+
+#include "model/error.h"
+#include "search/program_measurer.h"
+#include "search/trainer_client.h"
+
+namespace sonar {
+
+DeviceParts start_local_device(const Config& config, const std::string& work_folder) {
+  CompilerOptions compile;
+  compile.target = host_target();
+  compile.cores.assign(config.compile.cores.begin(), config.compile.cores.end());
+  compile.time_limit_s = config.compile.time_limit_s;
+  compile.memory_limit_mb = config.compile.memory_limit_mb;
+  compile.work_folder = work_folder + "/objects";
+  DeviceParts parts;
+  parts.compiler = std::make_unique<Compiler>(compile);
+
+  DeviceOptions device;
+  device.cores.assign(config.device.cores.begin(), config.device.cores.end());
+  device.compiler = config.device.compiler;
+  device.work_folder = work_folder + "/runners";
+  device.runtime_object = parts.compiler->runtime_object();
+  device.rotate_bytes = config.device.rotate_kb * 1024;
+  device.halide_include = SONAR_HALIDE_INCLUDE;
+  parts.device = make_local_device(device);
+
+  parts.identity.target = parts.compiler->target_text();
+  parts.identity.device = parts.device->description();
+  parts.identity.compiler = parts.compiler->version();
+  parts.identity.program_space = kProgramSpaceVersion;
+  parts.identity.protocol = kMeasuringProtocolVersion;
+  return parts;
+}
+
+std::vector<int> measuring_cores(const Config& config) {
+  std::set<int> cores(config.compile.cores.begin(), config.compile.cores.end());
+  cores.insert(config.device.cores.begin(), config.device.cores.end());
+  return {cores.begin(), cores.end()};
+}
+
+int classes_of(const Config& config) {
+  if (config.data.classes > 0) return static_cast<int>(config.data.classes);
+  if (config.data.path.empty())
+    throw UserError("neither data.classes nor data.path is set: the last layer's width is not known; set data.classes");
+  return static_cast<int>(TrainerClient(config, -1, "cpu", nullptr).data().classes.size());
+}
+
+}  // namespace sonar

@@ -1,0 +1,29 @@
+// What `search`, `tune` and `doctor` share: compiler and device started from the configuration.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "program/compiler.h"
+#include "records/run_store.h"
+#include "sonar/config.h"
+
+namespace sonar {
+
+struct DeviceParts {
+  std::unique_ptr<Compiler> compiler;
+  std::unique_ptr<Device> device;
+  RecordIdentity identity;
+};
+
+/// Throws EnvironmentError when the compiler or the toolchain that links runners is missing.
+DeviceParts start_local_device(const Config& config, const std::string& work_folder);
+
+/// compile.cores and device.cores together.
+std::vector<int> measuring_cores(const Config& config);
+
+/// data.classes, or the number found by opening the data set.
+int classes_of(const Config& config);
+
+}  // namespace sonar

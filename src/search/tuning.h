@@ -1,0 +1,59 @@
+// The tuning side of a run: every unique subgraph with its tuner, and the scheduler that shares programs among them.
+// No thread and no clock: what is measured next is a function of the seed and of what was told, so that replaying the
+// recorded jobs in order restores it (design 5.11).
+#pragma once
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "policy/task_scheduler.h"
+#include "records/run_store.h"
+#include "tune/subgraph_tuner.h"
+
+namespace sonar {
+
+class Tuning {
+ public:
+  Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed);
+
+  size_t count() const { return tuners_.size(); }
+  size_t index(const SubgraphKey& key) const;
+  const SubgraphTuner& tuner(size_t index) const { return *tuners_[index]; }
+  const std::shared_ptr<const ProgramSpace>& space(size_t index) const { return spaces_[index]; }
+  const SubgraphKey& key(size_t index) const { return keys_[index]; }
+  /// Programs told of this subgraph, failures included, re-measurements not.
+  long programs(size_t index) const { return programs_[index]; }
+
+  /// Occurrences over the networks that are still in the search; 0: dropped.
+  void set_occurrences(const std::vector<long>& occurrences);
+  long occurrences(size_t index) const { return occurrences_[index]; }
+  size_t live() const;
+
+  /// The default programs of all subgraphs, one job each.
+  std::vector<MeasureJobRow> default_jobs();
+  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph has an untried program.
+  std::optional<MeasureJobRow> next_batch(int round, long n);
+  /// The next batch of one subgraph; nullopt when it has no untried program.
+  std::optional<MeasureJobRow> batch_of(size_t index, int round, long n);
+  /// The fastest `n` programs of each live subgraph and its default program, to be measured once more; those that were
+  /// re-measured already are left out. Empty when the best of each has been.
+  std::vector<MeasureJobRow> contender_jobs(int round, size_t n);
+
+  void tell(const MeasureJobRow& job, const Knobs& knobs, const Outcome& outcome);
+  void finish(const MeasureJobRow& job);
+  /// Asks again what `job` recorded and throws InternalError when another answer comes: the store is not of this
+  /// program version. The caller then tells its outcomes.
+  void replay(const MeasureJobRow& job, bool scheduled);
+
+ private:
+  std::vector<SubgraphKey> keys_;
+  std::map<SubgraphKey, size_t> index_;
+  std::vector<std::shared_ptr<const ProgramSpace>> spaces_;
+  std::vector<std::unique_ptr<SubgraphTuner>> tuners_;
+  std::vector<long> programs_, occurrences_;
+  std::vector<std::map<Knobs, bool>> remeasured_;
+  std::unique_ptr<TaskScheduler> scheduler_;
+};
+
+}  // namespace sonar
