@@ -15,8 +15,8 @@ enum class Op {
   activation,  // `activation`
   add,         // two inputs of one shape
   global_average_pool,  // output 1 x 1 x c
-  dense,       // 1 x 1 x c in, always with bias
-  scale,       // inputs: x (h x w x c) and a per-channel factor (1 x 1 x c)
+  dense,                // 1 x 1 x c in, always with bias
+  scale,                // inputs: x (h x w x c) and a per-channel factor (1 x 1 x c)
 };
 
 struct Shape {
@@ -33,6 +33,7 @@ struct Node {
   int kernel = 1, stride = 1, padding = 0, groups = 1;
   bool bias = false;
   Activation activation = Activation::none;
+  bool operator==(const Node&) const = default;
 };
 
 /// Nodes in topological order; node 0 is the input; the last node is the output. The add_* members return the new
@@ -52,16 +53,21 @@ struct Graph {
 
   const Shape& input_shape() const { return nodes.front().shape; }
   const Shape& output_shape() const { return nodes.back().shape; }
+  bool operator==(const Graph&) const = default;
 };
 
-double count_macs(const Graph& graph);          // multiply-accumulates of one image: conv, dense, pooling, scale
-double count_parameters(const Graph& graph);    // trainable parameters (batch norm: weight and bias)
-/// Largest sum of the bytes (float32) of activations alive at once while running node after node, batch 1.
+double count_macs(const Graph& graph);        // multiply-accumulates of one image: conv, dense, pooling, scale
+double count_parameters(const Graph& graph);  // trainable parameters (batch norm: weight and bias)
+/// Largest sum of the bytes (float32) of activations alive at once while running node after node, batch 1. Batch norm,
+/// activation and add write over an input that nothing reads later, as fused programs do: folding changes nothing.
 double peak_activation_bytes(const Graph& graph);
 
-/// JSON for the trainer protocol: {"nodes": [{"op": "conv", "name": ..., "inputs": [..], "shape": [h, w, c], ...}]}
+/// JSON for the trainer protocol, in one line: {"nodes": [{"op": "conv", "name": ..., "inputs": [..], "shape": [h, w,
+/// c],
+/// ...}]}. Operators and activations go by their names in the enums; "shape" is the output's; conv adds "kernel",
+/// "stride", "padding", "groups" and "bias", activation adds "activation".
 std::string graph_to_json(const Graph& graph);
-/// Throws UserError on text that is no graph.
+/// Throws UserError, naming the node, on text that is no graph: every field and shape is checked.
 Graph graph_from_json(const std::string& text);
 
 }  // namespace sonar

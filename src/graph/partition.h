@@ -15,8 +15,9 @@ struct SubgraphUse {
   std::vector<int> parameters;  // nodes that own the weights: conv or dense; two for squeeze_excite, in order of use
 };
 
-/// Cuts a folded graph into fused subgraphs in execution order: conv/dense + activation + residual add;
-/// pool + dense + relu + dense + hard_sigmoid + scale as one squeeze_excite; global average pool alone.
+/// Cuts a folded graph into fused subgraphs in execution order: conv + activation + residual add; dense + activation;
+/// pool + dense + relu + dense + hard_sigmoid + scale as one squeeze_excite; global average pool alone. A node is fused
+/// with the next only if nothing else reads its value; an add goes to its later operand.
 /// Throws UserError naming the node when an operator fits no subgraph.
 std::vector<SubgraphUse> partition(const Graph& folded, int batch);
 

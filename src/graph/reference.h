@@ -8,7 +8,8 @@
 
 namespace sonar {
 
-/// Runs a graph (folded or not; batch norm in inference mode) on `batch` NHWC images. Returns the output [batch][h][w][c].
+/// Runs a graph (folded or not; batch norm in inference mode) on `batch` NHWC images. Returns the output
+/// [batch][h][w][c].
 std::vector<float> run_reference(const Graph& graph, const Parameters& parameters, const std::vector<float>& input,
                                  int batch);
 

@@ -1,5 +1,6 @@
-// The plan of one round of successive halving: how far each network is trained, how many programs are tried (design 5.1-5.4).
-// Pure: no clock. A ledger's unit is whatever the caller counts in: optimiser steps and programs, or seconds.
+// The plan of one round of successive halving: how far each network is trained, how many programs are tried
+// (design 5.1-5.4). Pure: no clock. A ledger's unit is whatever the caller counts in: optimiser steps and programs, or
+// seconds.
 #pragma once
 #include <string>
 #include <vector>
@@ -33,10 +34,12 @@ std::vector<long> plan_training(const std::vector<NetworkProgress>& networks, do
                                 long minimum_slice, Share rule);
 
 /// How many candidates a training ledger can pay for: the largest n <= networks for which the first round's share
-/// (total / round_count(n)) covers one minimum slice for each at the mean step cost. At least 1 when anything is affordable, else 0.
+/// (total / round_count(n)) covers one minimum slice for each at the mean step cost. At least 1 when anything is
+/// affordable, else 0.
 size_t affordable_candidates(size_t networks, double total, double mean_step_cost, long minimum_slice);
 
-/// Programs in the next batch of a subgraph: min(beta, max(4, programs_left / unique_subgraphs)), never above programs_left.
+/// Programs in the next batch of a subgraph: min(beta, max(4, programs_left / unique_subgraphs)), never above
+/// programs_left.
 long batch_size(long programs_left, size_t unique_subgraphs, long beta);
 
 }  // namespace sonar

@@ -14,13 +14,15 @@ enum class SurvivorRule {
 
 struct Verdict {
   bool kept = true;
-  int rank = 0;           // front number within its group, 0 = first
+  int rank = 0;           // front number within its group, 0 = first; in L: place by accuracy, 0 = most accurate
   int dominated_by = -1;  // for a dropped point: an index on the first front that dominates it (or, under a threshold,
-                          // the least accurate kept network of L); -1 when kept
-  std::string reason;     // for people: "on front 1", "front 4, after half were kept; dominated by #17"
+                          // the least accurate kept network of L); -1 when kept or without a latency
+  std::string reason;     // for people: "on front 1", "on front 4, after half were kept; dominated by NAME"
 };
 
-/// `names[i]` is used in reasons. Sizes must agree.
+/// `names[i]` is used in reasons. Sizes must agree. Accuracies must be finite. A latency of infinity means that one of
+/// the network's subgraphs has no valid program yet: such networks form the last front, whatever their accuracy
+/// (so all are kept when no network has a latency). Throws InternalError otherwise, naming the network.
 std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
                                       SurvivorRule rule);
 
@@ -28,5 +30,9 @@ std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives,
 /// R = the rest, by pareto_survivors. An empty L or R is a no-op.
 std::vector<Verdict> threshold_survivors(const std::vector<Objectives>& objectives,
                                          const std::vector<std::string>& names, double threshold_us, SurvivorRule rule);
+
+/// The threshold search's answer: index of the most accurate network with latency <= threshold (ties: lower latency,
+/// then order), or -1 when none reaches it.
+int most_accurate_within(const std::vector<Objectives>& objectives, double threshold_us);
 
 }  // namespace sonar

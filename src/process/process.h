@@ -26,12 +26,12 @@ struct ProcessResult {
   std::string describe() const;  // "exited with code 1: <last line of err>", "killed by signal 11 (Segmentation fault)"
 };
 
-/// Runs to the end or until timeout_s (0: none), then kills the process's whole group.
-/// Throws EnvironmentError when the command cannot be started ("... not found; remedy").
+/// Runs to the end or until timeout_s (0: none), then kills the process's whole group, whatever it left running.
+/// Throws EnvironmentError when the command cannot be started ("... not found; remedy"). Callable from any thread.
 ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0);
 
 /// A long-lived child that speaks lines on stdin and stdout. Dies with us (PR_SET_PDEATHSIG), has its own process
-/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps.
+/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps. One thread at a time.
 class ChildProcess {
  public:
   explicit ChildProcess(const ProcessOptions& options);
@@ -42,7 +42,8 @@ class ChildProcess {
   /// False when the child is gone (no SIGPIPE is raised).
   bool write_line(const std::string& line);
   enum class Read { line, timeout, closed };
-  /// Waits up to timeout_s (negative: for ever; 0: only what is there) for one line, without its newline.
+  /// Waits up to timeout_s (negative: for ever; 0: only what is there) for one line, without its newline. A last line
+  /// that lacks its newline was cut short and is never given out. After kill() and the end, what was written is still read.
   Read read_line(std::string& line, double timeout_s);
   /// Kills the group and reaps; how it ended. Safe to repeat.
   ProcessResult kill();
@@ -55,7 +56,8 @@ class ChildProcess {
   std::unique_ptr<State> state_;
 };
 
-/// Path of an executable that ships beside the running one (bin/NAME). Throws EnvironmentError when it is missing.
+/// Path of an executable that ships beside the running one, or in ../bin from there. The environment variable SONAR_BIN,
+/// when set, names the only folder searched. Throws EnvironmentError when it is missing.
 std::string sibling_executable(const std::string& name);
 
 }  // namespace sonar

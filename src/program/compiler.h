@@ -19,6 +19,7 @@ struct CompilerOptions {
   long memory_limit_mb = 4096;     // per worker
   std::string work_folder;         // object files go here; made when missing
   std::string worker;              // path of sonar-compiler; empty: beside the running executable
+  bool asserts = false;            // checks of bounds in the programs, twice the compile time: for tests
 };
 
 struct CompileRequest {
@@ -33,9 +34,10 @@ struct CompileResult {
   double seconds = 0;
 };
 
+/// Members may be called from any thread, one at a time.
 class Compiler {
  public:
-  /// Throws EnvironmentError when the worker or Halide cannot be loaded.
+  /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the target.
   explicit Compiler(const CompilerOptions& options);
   ~Compiler();
   /// In the order of the requests. A worker that crashes, hangs or runs out of memory costs its one request.

@@ -39,6 +39,7 @@ struct MeasureJobRow {
   int round = 0;
   SubgraphKey subgraph;
   MeasurePurpose purpose = MeasurePurpose::batch;
+  int requested = 0;         // programs asked of the tuner; more than programs.size() when its space ran out
   std::vector<Knobs> programs;
   bool finished = false;
 };
@@ -95,7 +96,9 @@ struct FailureCount {
   std::string first_message, subgraph;
 };
 
-/// All members throw EnvironmentError on I/O failure (full disk, read-only folder), naming the file and the remedy.
+/// All members throw EnvironmentError on I/O failure (full disk, read-only folder) and on a damaged file, naming the file
+/// and the remedy; after such an error the store is as it was before the call. Not thread-safe: only the coordinator
+/// writes (design 5.12), and a reader in another thread opens its own store, read_only.
 class RunStore {
  public:
   enum class Mode { create_or_open, read_only };
@@ -104,6 +107,10 @@ class RunStore {
   /// A store of another schema version is refused with UserError that names both versions.
   RunStore(const std::string& folder, Mode mode);
   ~RunStore();
+  const std::string& folder() const;
+
+  /// The process that is writing to this run now: its id, or -1 when it has not yet told; nothing when none is.
+  static std::optional<long> writer(const std::string& folder);
 
   /// The resolved configuration as flat "key = value" pairs. The first call stores it; a later one with other values is
   /// refused with UserError that names each difference ("train.epochs: 8 in the run, 12 asked for").

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>

@@ -3,6 +3,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "model/knobs.h"
@@ -12,21 +15,24 @@
 namespace sonar {
 
 struct TunerOptions {
-  int population = 32;         // best programs that parents are drawn from
-  double exploration = 0.15;   // share of a batch that is sampled afresh; more finds other basins, later
-  double mutation = 0.6;       // of the rest: mutation of one parent; otherwise crossover of two, then a mutation
-  int random_first = 16;       // programs sampled at random before evolution begins
+  int population = 32;        // best programs that parents are drawn from
+  double exploration = 0.15;  // share of a batch that is sampled afresh; more finds other basins, later
+  double mutation = 0.6;      // of the rest: mutation of one parent; otherwise crossover of two, then a mutation
+  int random_first = 16;      // programs sampled at random before evolution begins
 };
 
-/// Ask/tell: a pure function of (seed, asks and tells in their order), so replaying recorded outcomes restores it.
+/// Ask/tell: a pure function of the seed and of the sets of programs asked for and told, so replaying recorded outcomes
+/// restores it, in whatever order they are told.
 class SubgraphTuner {
  public:
   SubgraphTuner(std::shared_ptr<const ProgramSpace> space, uint64_t seed, TunerOptions options = {});
 
-  /// Up to n programs never asked for before; the first ever is the default program. Fewer when the space runs out.
+  /// Up to n programs never asked for or told before; the first ever is the default program. Fewer when the space runs
+  /// out: every legal program of a space of up to 65,536 knob vectors is found; of a larger one, those that many random
+  /// draws and moves can find.
   std::vector<Knobs> ask(size_t n);
-  /// In any order. A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that were
-  /// never asked for (earlier records) are welcome.
+  /// In any order. A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that
+  /// were never asked for (earlier records) are welcome.
   void tell(const Knobs& knobs, const Outcome& outcome);
 
   /// Best valid program, by median latency; infinity when there is none.
@@ -37,14 +43,19 @@ class SubgraphTuner {
   const ProgramSpace& space() const { return *space_; }
 
  private:
-  bool propose(Knobs& knobs);
+  // Untried, distinct programs among which a batch is chosen.
+  std::vector<Knobs> generate(size_t n, Random& random) const;
+  std::optional<Knobs> propose(const std::set<Knobs>& pool, Random& random) const;
+  Knobs breed(Random& random) const;
+  const Knobs& parent(Random& random) const;
+  std::vector<Knobs> enumerate_untried(const std::set<Knobs>& pool) const;
 
   std::shared_ptr<const ProgramSpace> space_;
+  uint64_t seed_;
   TunerOptions options_;
-  Random random_;
-  std::map<Knobs, double> told_;  // latency; infinity for a failure
-  std::map<Knobs, bool> asked_;
-  std::vector<std::pair<double, Knobs>> ranked_;  // valid programs, fastest first
+  std::set<Knobs> known_;                      // asked for or told
+  std::map<Knobs, double> latencies_;          // of the valid programs, median in microseconds
+  std::set<std::pair<double, Knobs>> ranked_;  // the same, fastest first
   Knobs default_;
 };
 

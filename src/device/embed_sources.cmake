@@ -1,0 +1,10 @@
+# cmake -DROOT=src -DFILES=a.cpp,b.h -DOUTPUT=x.cpp -P embed_sources.cmake: files as string literals (runner_sources.h).
+string(REPLACE "," ";" files "${FILES}")
+set(text "#include \"device/runner_sources.h\"\n\nnamespace sonar {\n\nconst EmbeddedFile runner_sources[] = {\n")
+foreach(file ${files})
+  file(READ "${ROOT}/${file}" content)
+  string(APPEND text "    {\"${file}\", R\"sonar_source(${content})sonar_source\"},\n")
+endforeach()
+list(LENGTH files count)
+string(APPEND text "};\nconst size_t runner_source_count = ${count};\n\n}  // namespace sonar\n")
+file(WRITE "${OUTPUT}" "${text}")

@@ -1,0 +1,22 @@
+// What this machine is.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace sonar {
+
+struct Cache {
+  int level = 0;
+  long bytes = 0;
+};
+
+/// Data and unified caches that core 0 sees, smallest level first; empty where the kernel does not tell.
+std::vector<Cache> data_caches(const std::string& sysfs_folder = "/sys/devices/system/cpu/cpu0/cache");
+
+/// "AMD EPYC, 2 cores, L1 32 KiB, L2 1 MiB, L3 32 MiB".
+std::string machine_description();
+
+/// Twice the last-but-one cache level: weights rotated through it come from the last one. 2 MiB where caches are unknown.
+long default_rotate_bytes(const std::vector<Cache>& caches);
+
+}  // namespace sonar

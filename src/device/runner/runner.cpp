@@ -1,0 +1,657 @@
+// Runs a batch of compiled programs on the device and says how long each takes. It knows nothing of what they compute.
+//
+//   runner BATCH FIRST
+//
+// BATCH is a file written by device/batch_file.cpp; cases from number FIRST on are run. Each runs in a process of its own,
+// so a crash or an endless loop costs that case only. On stdout, one line each, flushed at once:
+//
+//   sonar-runner 1
+//   start I
+//   ok I RUNS STOPPED_EARLY SAMPLE_US...       or       error I KIND MESSAGE     (KIND: a number of MeasureErrorKind)
+//   end
+//
+// It is linked statically and must compile as C++17 without exceptions, with nothing at hand but a C++ library.
+#include <HalideRuntime.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "device/quantile.h"
+#include "device/random_values.h"
+#include "model/measurement.h"
+
+extern "C" {
+// The table of this batch's functions, made when it is linked.
+typedef int (*sonar_function)(void**);
+extern const sonar_function sonar_functions[];
+extern const int sonar_function_count;
+
+// Weak: objects that are not Halide's come without its runtime.
+__attribute__((weak)) halide_error_handler_t halide_set_error_handler(halide_error_handler_t handler);
+__attribute__((weak)) int halide_set_num_threads(int n);
+}
+
+namespace {
+
+using sonar::MeasureErrorKind;
+
+constexpr size_t zone_bytes = 4096;                      // watched on either side of each buffer
+constexpr unsigned char zone_byte = 0xd3;
+constexpr size_t alignment = 128;                        // of buffers and of rotated copies
+constexpr double rotated_limit_bytes = 256.0 * (1 << 20);
+constexpr double program_memory_bytes = 4.0 * (1u << 30);  // that a program may allocate for itself
+constexpr double clearly_slower = 1.5;                   // than the best known: no more samples
+constexpr double small_spread = 0.02;
+constexpr size_t enough_samples = 5;                     // for that spread to mean something
+constexpr size_t fewest_samples = 3;                     // when the sampling time is over
+
+std::string text(const char* format, ...) __attribute__((format(printf, 1, 2)));
+std::string text(const char* format, ...) {
+  char buffer[512];
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(buffer, sizeof buffer, format, arguments);
+  va_end(arguments);
+  return buffer;
+}
+
+double now_us() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) * 1e-3;
+}
+
+// ---- The batch file ------------------------------------------------------------------------------------------------
+
+struct Buffer {
+  std::vector<int> extents;
+  char fill = 'z';  // zero, random, file
+  uint64_t seed = 0;
+  float scale = 1;
+  size_t block = 0, rows = 0;
+  bool rotate = false;
+  std::string path;
+  size_t count = 1;  // product of extents
+};
+
+struct Call {
+  int function = 0;
+  std::vector<int> buffers;
+};
+
+struct Case {
+  std::vector<Buffer> buffers;
+  std::vector<Call> calls;
+  int checked_buffer = 0;
+  const float* expected = nullptr;
+  double tolerance = 0, best_us = 0, time_limit_s = 0, sample_us = 0, sampling_s = 0;
+  size_t max_samples = 0;
+};
+
+struct Batch {
+  double rotate_bytes = 0;
+  int threads = 1;
+  size_t file_bytes = 0;
+  std::vector<Case> cases;
+};
+
+[[noreturn]] void refuse(const std::string& reason) {
+  printf("fatal %s\n", reason.c_str());
+  fflush(stdout);
+  exit(2);
+}
+
+class Words {
+ public:
+  Words(const char* begin, const char* end) : at_(begin), end_(end) {}
+
+  std::string word() {
+    while (at_ < end_ && (*at_ == ' ' || *at_ == '\n')) ++at_;
+    const char* begin = at_;
+    while (at_ < end_ && *at_ != ' ' && *at_ != '\n') ++at_;
+    if (begin == at_) refuse("the batch file is cut short");
+    return std::string(begin, at_);
+  }
+  void expect(const char* name) {
+    const std::string found = word();
+    if (found != name) refuse("the batch file holds " + found + " where " + name + " is due");
+  }
+  long integer() { return strtol(word().c_str(), nullptr, 10); }
+  uint64_t seed() { return strtoull(word().c_str(), nullptr, 10); }
+  double real() { return strtod(word().c_str(), nullptr); }
+  std::string raw(size_t bytes) {
+    ++at_;
+    if (static_cast<size_t>(end_ - at_) < bytes) refuse("the batch file is cut short");
+    const std::string result(at_, bytes);
+    at_ += bytes;
+    return result;
+  }
+
+ private:
+  const char* at_;
+  const char* end_;
+};
+
+Buffer parse_buffer(Words& words) {
+  Buffer buffer;
+  words.expect("buffer");
+  buffer.fill = words.word()[0];
+  buffer.seed = words.seed();
+  buffer.scale = static_cast<float>(words.real());
+  buffer.block = static_cast<size_t>(words.integer());
+  buffer.rows = static_cast<size_t>(words.integer());
+  buffer.rotate = words.integer() != 0;
+  buffer.extents.resize(static_cast<size_t>(words.integer()));
+  for (int& extent : buffer.extents) {
+    extent = static_cast<int>(words.integer());
+    buffer.count *= static_cast<size_t>(extent);
+  }
+  const size_t path_bytes = static_cast<size_t>(words.integer());
+  if (path_bytes > 0) buffer.path = words.raw(path_bytes);
+  return buffer;
+}
+
+Batch read_batch(const char* path) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  if (file < 0 || fstat(file, &status) != 0) refuse(text("cannot read %s: %s", path, strerror(errno)));
+  Batch batch;
+  batch.file_bytes = static_cast<size_t>(status.st_size);
+  void* memory = mmap(nullptr, batch.file_bytes, PROT_READ, MAP_PRIVATE, file, 0);
+  if (memory == MAP_FAILED) refuse(text("cannot map %s: %s", path, strerror(errno)));
+  close(file);
+
+  const char* bytes = static_cast<const char*>(memory);
+  Words head(bytes, bytes + std::min<size_t>(batch.file_bytes, 64));
+  head.expect("sonar-batch");
+  head.expect("1");
+  const size_t text_bytes = static_cast<size_t>(head.integer());
+  if (text_bytes > batch.file_bytes) refuse("the batch file is cut short");
+  Words words(bytes, bytes + text_bytes);
+  for (int i = 0; i < 3; ++i) words.word();
+
+  words.expect("rotate_bytes");
+  batch.rotate_bytes = words.real();
+  words.expect("threads");
+  batch.threads = static_cast<int>(words.integer());
+  words.expect("expected");
+  std::vector<const float*> expected(static_cast<size_t>(words.integer()));
+  size_t offset = text_bytes;
+  for (const float*& values : expected) {
+    values = reinterpret_cast<const float*>(bytes + offset);
+    offset += static_cast<size_t>(words.integer()) * sizeof(float);
+  }
+  if (offset != batch.file_bytes) refuse("the batch file is cut short");
+
+  words.expect("cases");
+  batch.cases.resize(static_cast<size_t>(words.integer()));
+  for (Case& c : batch.cases) {
+    words.expect("case");
+    c.buffers.resize(static_cast<size_t>(words.integer()));
+    c.calls.resize(static_cast<size_t>(words.integer()));
+    c.checked_buffer = static_cast<int>(words.integer());
+    const long which = words.integer();
+    if (which >= static_cast<long>(expected.size())) refuse("a case names expected values that are not there");
+    c.expected = which < 0 ? nullptr : expected[static_cast<size_t>(which)];
+    c.tolerance = words.real();
+    c.best_us = words.real();
+    c.time_limit_s = words.real();
+    c.sample_us = words.real();
+    c.max_samples = static_cast<size_t>(words.integer());
+    c.sampling_s = words.real();
+    for (Buffer& buffer : c.buffers) buffer = parse_buffer(words);
+    for (Call& call : c.calls) {
+      words.expect("call");
+      call.function = static_cast<int>(words.integer());
+      if (call.function >= sonar_function_count) refuse("the batch file is not this runner's");
+      call.buffers.resize(static_cast<size_t>(words.integer()));
+      for (int& buffer : call.buffers) buffer = static_cast<int>(words.integer());
+    }
+  }
+  return batch;
+}
+
+// ---- The child's one line ------------------------------------------------------------------------------------------
+
+int result_pipe = -1;
+
+[[noreturn]] void finish(std::string line) {
+  for (char& c : line) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  line += '\n';
+  const ssize_t written = write(result_pipe, line.data(), line.size());
+  _exit(written == static_cast<ssize_t>(line.size()) ? 0 : 1);
+}
+
+[[noreturn]] void finish_error(MeasureErrorKind kind, const std::string& message) {
+  finish("error " + std::to_string(static_cast<int>(kind)) + " " + message);
+}
+
+// ---- Buffers -------------------------------------------------------------------------------------------------------
+
+size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// The memory of one buffer: an inaccessible page, a zone of known bytes, the copies, another zone, another such page.
+struct Region {
+  unsigned char* zone_begin = nullptr;
+  unsigned char* data = nullptr;
+  unsigned char* data_end = nullptr;
+  unsigned char* zone_end = nullptr;
+  size_t bytes = 0, stride = 0, copies = 1;
+  uint64_t checksum = 0;
+
+  unsigned char* copy(size_t i) const { return data + i * stride; }
+};
+
+Region make_region(size_t bytes, size_t copies, size_t offset) {
+  Region region;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  region.bytes = bytes;
+  region.copies = copies;
+  region.stride = round_up(bytes, alignment);
+  const size_t data_bytes = (copies - 1) * region.stride + bytes;
+  const size_t inner = round_up(zone_bytes + offset + data_bytes + zone_bytes, page);
+  void* memory = mmap(nullptr, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) finish_error(MeasureErrorKind::device_unreachable, "no memory for the buffers");
+  region.zone_begin = static_cast<unsigned char*>(memory) + page;
+  region.zone_end = region.zone_begin + inner;
+  region.data = region.zone_begin + zone_bytes + offset;
+  region.data_end = region.data + data_bytes;
+  if (mprotect(region.zone_begin, inner, PROT_READ | PROT_WRITE) != 0) {
+    finish_error(MeasureErrorKind::device_unreachable, "no memory for the buffers");
+  }
+  memset(region.zone_begin, zone_byte, zone_bytes + offset);
+  memset(region.data_end, zone_byte, static_cast<size_t>(region.zone_end - region.data_end));
+  return region;
+}
+
+uint64_t checksum(const unsigned char* bytes, size_t count) {
+  uint64_t sum = 0xcbf29ce484222325u;
+  for (size_t i = 0; i + 4 <= count; i += 4) {  // buffers hold float32
+    uint32_t word;
+    memcpy(&word, bytes + i, sizeof word);
+    sum = (sum ^ word) * 0x100000001b3u;
+  }
+  return sum;
+}
+
+void read_values(const std::string& path, float* values, size_t count) {
+  FILE* file = fopen(path.c_str(), "rb");
+  if (!file) finish_error(MeasureErrorKind::device_unreachable, text("cannot read %s: %s", path.c_str(), strerror(errno)));
+  const size_t read = fread(values, sizeof(float), count, file);
+  if (read != count) {
+    finish_error(MeasureErrorKind::device_unreachable,
+                 text("%s holds %zu values where %zu are needed", path.c_str(), read, count));
+  }
+  fclose(file);
+}
+
+void fill(const Buffer& buffer, const Region& region) {
+  float* stored = reinterpret_cast<float*>(region.data);
+  const size_t blocks = buffer.block ? (buffer.rows + buffer.block - 1) / buffer.block : 0;
+  const size_t inner = buffer.block ? buffer.count / (blocks * buffer.block) : 0;
+  const size_t given_count = buffer.block ? buffer.rows * inner : buffer.count;
+  std::vector<float> unpacked(buffer.block ? given_count : 0);
+  float* given = buffer.block ? unpacked.data() : stored;
+  if (buffer.fill == 'r') sonar::random_values(buffer.seed, given_count, buffer.scale, given);
+  if (buffer.fill == 'f') read_values(buffer.path, given, given_count);
+  if (buffer.block) {  // stored[b][i][j] = given[b * block + j][i]; what is left is zero, as mapped
+    for (size_t row = 0; row < buffer.rows; ++row) {
+      float* column = stored + row / buffer.block * inner * buffer.block + row % buffer.block;
+      for (size_t i = 0; i < inner; ++i) column[i * buffer.block] = given[row * inner + i];
+    }
+  }
+  for (size_t i = 1; i < region.copies; ++i) memcpy(region.copy(i), region.data, region.bytes);
+}
+
+// ---- A case ready to run -------------------------------------------------------------------------------------------
+
+struct Prepared {
+  std::vector<Region> regions;
+  std::vector<char> written;  // by some call; other buffers must keep their values
+  std::vector<std::vector<halide_dimension_t>> dimensions;
+  std::vector<halide_buffer_t> descriptors;
+  std::vector<size_t> rotating;  // buffers with several copies
+  size_t copies = 1, current_copy = 0;
+  std::vector<std::vector<void*>> arguments;  // of each call
+};
+
+size_t copies_to_rotate(const Case& c, double rotate_bytes) {
+  double bytes = 0;
+  for (const Buffer& buffer : c.buffers) {
+    if (buffer.rotate) bytes += static_cast<double>(round_up(buffer.count * sizeof(float), alignment));
+  }
+  if (bytes == 0) return 1;
+  return static_cast<size_t>(std::max(1.0, std::min(std::ceil(rotate_bytes / bytes), rotated_limit_bytes / bytes)));
+}
+
+Prepared prepare(const Case& c, double rotate_bytes) {
+  Prepared p;
+  const size_t n = c.buffers.size();
+  p.copies = copies_to_rotate(c, rotate_bytes);
+  p.written.assign(n, 0);
+  for (const Call& call : c.calls) p.written[static_cast<size_t>(call.buffers.back())] = 1;
+  p.dimensions.resize(n);
+  p.descriptors.resize(n);
+  for (size_t i = 0; i < n; ++i) {
+    const Buffer& buffer = c.buffers[i];
+    // Buffers that all began at the same offset in their pages would fight for the same cache sets, which those of a
+    // network, cut from one arena, do not.
+    const size_t offset = i * 5 % 32 * alignment;
+    p.regions.push_back(make_region(buffer.count * sizeof(float), buffer.rotate ? p.copies : 1, offset));
+    fill(buffer, p.regions[i]);
+    p.regions[i].checksum = checksum(p.regions[i].data, p.regions[i].bytes);
+    if (p.regions[i].copies > 1) p.rotating.push_back(i);
+
+    int stride = 1;
+    for (int extent : buffer.extents) {
+      halide_dimension_t dimension{};
+      dimension.extent = extent;
+      dimension.stride = stride;
+      p.dimensions[i].push_back(dimension);
+      stride *= extent;
+    }
+    halide_buffer_t& descriptor = p.descriptors[i];
+    memset(static_cast<void*>(&descriptor), 0, sizeof descriptor);
+    descriptor.host = p.regions[i].data;
+    descriptor.type.code = halide_type_float;
+    descriptor.type.bits = 32;
+    descriptor.type.lanes = 1;
+    descriptor.dimensions = static_cast<int>(buffer.extents.size());
+    descriptor.dim = p.dimensions[i].data();
+  }
+  for (const Call& call : c.calls) {
+    std::vector<void*> arguments;
+    for (int buffer : call.buffers) arguments.push_back(&p.descriptors[static_cast<size_t>(buffer)]);
+    p.arguments.push_back(arguments);
+  }
+  return p;
+}
+
+char halide_message[400];
+
+void keep_halide_message(void*, const char* message) {
+  if (halide_message[0]) return;  // the first is the cause
+  strncpy(halide_message, message, sizeof halide_message - 1);
+}
+
+/// Makes all calls `times` times; microseconds.
+double run(const Case& c, Prepared& p, long times) {
+  const double start = now_us();
+  for (long i = 0; i < times; ++i) {
+    for (size_t k = 0; k < c.calls.size(); ++k) {
+      const int status = sonar_functions[c.calls[k].function](p.arguments[k].data());
+      if (status != 0) {
+        finish_error(MeasureErrorKind::crash, text("call %zu returned %d: %s", k, status, halide_message));
+      }
+    }
+    if (!p.rotating.empty()) {
+      p.current_copy = p.current_copy + 1 == p.copies ? 0 : p.current_copy + 1;
+      for (size_t buffer : p.rotating) p.descriptors[buffer].host = p.regions[buffer].copy(p.current_copy);
+    }
+  }
+  return now_us() - start;
+}
+
+// ---- Is the answer right? ------------------------------------------------------------------------------------------
+
+void check_zones(const Prepared& p) {
+  for (size_t i = 0; i < p.regions.size(); ++i) {
+    const Region& region = p.regions[i];
+    for (const unsigned char* at = region.data; at > region.zone_begin; --at) {
+      if (at[-1] != zone_byte) {
+        finish_error(MeasureErrorKind::wrong_answer,
+                     text("wrote outside buffer %zu, %td bytes before its start", i, region.data - at + 1));
+      }
+    }
+    for (const unsigned char* at = region.data_end; at < region.zone_end; ++at) {
+      if (*at != zone_byte) {
+        finish_error(MeasureErrorKind::wrong_answer,
+                     text("wrote outside buffer %zu, %td bytes after its end", i, at - region.data_end));
+      }
+    }
+  }
+}
+
+void check_inputs(const Prepared& p) {
+  for (size_t i = 0; i < p.regions.size(); ++i) {
+    const Region& region = p.regions[i];
+    if (p.written[i]) continue;
+    bool same = checksum(region.data, region.bytes) == region.checksum;
+    for (size_t k = 1; k < region.copies && same; ++k) same = memcmp(region.copy(k), region.data, region.bytes) == 0;
+    if (!same) finish_error(MeasureErrorKind::wrong_answer, text("wrote into buffer %zu, which is an input", i));
+  }
+}
+
+void check_values(const Case& c, const Prepared& p) {
+  if (!c.expected) return;
+  const size_t which = static_cast<size_t>(c.checked_buffer);
+  const float* got = reinterpret_cast<const float*>(p.regions[which].data);
+  const size_t count = c.buffers[which].count;
+  size_t wrong = 0, first = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const double expected = c.expected[i];
+    // Written so that a NaN on either side is wrong.
+    if (std::fabs(got[i] - expected) <= c.tolerance * (1 + std::fabs(expected))) continue;
+    if (wrong++ == 0) first = i;
+  }
+  if (wrong == 0) return;
+  finish_error(MeasureErrorKind::wrong_answer,
+               text("buffer %zu: %zu of %zu values differ; the first at index %zu: got %.9g, expected %.9g", which, wrong,
+                    count, first, static_cast<double>(got[first]), static_cast<double>(c.expected[first])));
+}
+
+void check(const Case& c, const Prepared& p) {
+  check_zones(p);
+  check_inputs(p);
+  check_values(c, p);
+}
+
+// ---- How long does it take? ----------------------------------------------------------------------------------------
+
+struct Timing {
+  std::vector<double> samples_us;
+  long runs = 0;
+  bool stopped_early = false;
+};
+
+/// Runs in one burst so that it lasts sample_us, and that burst, which is the first sample: all before it was warm-up.
+long calibrate(const Case& c, Prepared& p, double& burst_us) {
+  long runs = 1;
+  for (;;) {
+    burst_us = run(c, p, runs);
+    if (burst_us >= c.sample_us) return runs;
+    const double needed = 1.2 * static_cast<double>(runs) * c.sample_us / std::max(burst_us, 0.01);
+    runs = std::max(runs + 1, static_cast<long>(std::min(needed, 10.0 * static_cast<double>(runs))));
+  }
+}
+
+Timing measure(const Case& c, Prepared& p, double case_start_us) {
+  Timing timing;
+  double burst_us;
+  const long runs = calibrate(c, p, burst_us);
+  const double start_us = now_us() - burst_us;
+  std::vector<double> sorted;
+  for (;;) {
+    const double sample = burst_us / static_cast<double>(runs);
+    timing.samples_us.push_back(sample);
+    timing.runs += runs;
+    sorted.insert(std::upper_bound(sorted.begin(), sorted.end(), sample), sample);
+    const size_t n = sorted.size();
+    if (c.best_us > 0 && n >= 2 && sorted[0] > clearly_slower * c.best_us) {
+      timing.stopped_early = true;
+      return timing;
+    }
+    const double now = now_us();
+    if (n >= c.max_samples) return timing;
+    if (n >= enough_samples && sonar::relative_spread(sorted.data(), n) < small_spread) return timing;
+    if (n >= fewest_samples && now - start_us >= c.sampling_s * 1e6) return timing;
+    // One more burst might run into the time limit, and a slow program is not a failed one.
+    if (now - case_start_us + 2 * burst_us > 0.8e6 * c.time_limit_s) return timing;
+    burst_us = run(c, p, runs);
+  }
+}
+
+// ---- Processes -----------------------------------------------------------------------------------------------------
+
+void limit(decltype(RLIMIT_AS) resource, double value) {
+  const rlim_t bound = value < static_cast<double>(RLIM_INFINITY) / 2 ? static_cast<rlim_t>(value) : RLIM_INFINITY;
+  const rlimit both{bound, bound};
+  setrlimit(resource, &both);
+}
+
+[[noreturn]] void run_case(const Batch& batch, const Case& c) {
+  const double start_us = now_us();
+  double bytes = static_cast<double>(batch.file_bytes);
+  const double copies = static_cast<double>(copies_to_rotate(c, batch.rotate_bytes));
+  for (const Buffer& buffer : c.buffers) {
+    bytes += static_cast<double>(buffer.count) * sizeof(float) * (buffer.rotate ? copies + 1 : 2) + 8 * zone_bytes;
+  }
+  limit(RLIMIT_AS, program_memory_bytes + bytes);
+  limit(RLIMIT_CPU, std::ceil(c.time_limit_s * batch.threads) + 2);
+  limit(RLIMIT_CORE, 0);
+  if (halide_set_error_handler) halide_set_error_handler(keep_halide_message);
+  if (halide_set_num_threads) halide_set_num_threads(batch.threads);
+
+  Prepared prepared = prepare(c, batch.rotate_bytes);
+  run(c, prepared, 1);
+  check(c, prepared);
+  const Timing timing = measure(c, prepared, start_us);
+  check(c, prepared);
+
+  std::string line = text("ok %ld %d", timing.runs, timing.stopped_early ? 1 : 0);
+  for (double sample : timing.samples_us) line += text(" %.6g", sample);
+  finish(line);
+}
+
+std::string read_pipe(int descriptor) {
+  std::string all;
+  char block[4096];
+  for (ssize_t n; (n = read(descriptor, block, sizeof block)) > 0;) all.append(block, static_cast<size_t>(n));
+  return all;
+}
+
+/// Waits for the child to end; false when time was up and it had to be killed.
+bool wait_for(pid_t child, double limit_s, int* status) {
+  const double deadline = now_us() + limit_s * 1e6;
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  for (;;) {
+    if (waitpid(child, status, WNOHANG) == child) return true;
+    const double left_us = deadline - now_us();
+    if (left_us <= 0) break;
+    timespec left;
+    left.tv_sec = static_cast<time_t>(left_us / 1e6);
+    left.tv_nsec = static_cast<long>(std::fmod(left_us, 1e6) * 1e3);
+    sigtimedwait(&children, nullptr, &left);
+  }
+  kill(child, SIGKILL);
+  waitpid(child, status, 0);
+  return false;
+}
+
+std::string error_line(MeasureErrorKind kind, const std::string& message) {
+  return "error " + std::to_string(static_cast<int>(kind)) + " " + message;
+}
+
+/// What the case said on stderr, as glibc does before it aborts; empty when nothing.
+std::string last_words(const std::string& said) {
+  const size_t end = said.find_last_not_of("\n\r ");
+  if (end == std::string::npos) return "";
+  const size_t newline = said.find_last_of('\n', end);
+  const size_t begin = newline == std::string::npos ? 0 : newline + 1;
+  std::string line = ": " + said.substr(begin, std::min<size_t>(end + 1 - begin, 300));
+  std::replace(line.begin(), line.end(), '\r', ' ');
+  return line;
+}
+
+/// "ok ..." or "error ..." of one case.
+std::string run_in_child(const Batch& batch, const Case& c) {
+  // Results have a pipe of their own, so that a program that prints cannot forge them. Both pipes hold 64 KiB; a program
+  // that prints more than that loses it.
+  int result[2], said[2];
+  if (pipe2(result, O_NONBLOCK) != 0 || pipe2(said, O_NONBLOCK) != 0) {
+    return error_line(MeasureErrorKind::device_unreachable, text("no pipe: %s", strerror(errno)));
+  }
+  const pid_t parent = getpid();
+  const pid_t child = fork();
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    const int null = open("/dev/null", O_RDWR);
+    dup2(null, 0);
+    dup2(null, 1);
+    dup2(said[1], 2);
+    result_pipe = result[1];
+    run_case(batch, c);
+  }
+  close(result[1]);
+  close(said[1]);
+  std::string line;
+  int status = 0;
+  if (child < 0) {
+    line = error_line(MeasureErrorKind::device_unreachable, text("cannot fork: %s", strerror(errno)));
+  } else if (!wait_for(child, c.time_limit_s, &status)) {
+    line = error_line(MeasureErrorKind::run_timeout, text("ran longer than %g s", c.time_limit_s));
+  } else if (WIFSIGNALED(status)) {
+    line = error_line(MeasureErrorKind::crash, text("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status))) +
+                                                   last_words(read_pipe(said[0])));
+  } else {
+    line = read_pipe(result[0]);
+    if (WEXITSTATUS(status) == 0 && !line.empty() && line.back() == '\n') {
+      line.pop_back();
+    } else {
+      line = error_line(MeasureErrorKind::crash, text("exited with code %d before it was measured", WEXITSTATUS(status)) +
+                                                     last_words(read_pipe(said[0])));
+    }
+  }
+  close(result[0]);
+  close(said[0]);
+  return line;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) refuse("usage: runner BATCH FIRST");
+  puts("sonar-runner 1");
+  fflush(stdout);
+  const Batch batch = read_batch(argv[1]);
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &children, nullptr);
+  for (size_t i = static_cast<size_t>(atol(argv[2])); i < batch.cases.size(); ++i) {
+    printf("start %zu\n", i);
+    fflush(stdout);
+    const std::string line = run_in_child(batch, batch.cases[i]);
+    const size_t space = line.find(' ');  // the number goes after the first word
+    printf("%s %zu%s\n", line.substr(0, space).c_str(), i, line.substr(space).c_str());
+    fflush(stdout);
+  }
+  puts("end");
+  fflush(stdout);
+  return 0;
+}

@@ -1,0 +1,129 @@
+#include "policy/task_scheduler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "model/error.h"
+#include "model/random.h"
+
+namespace sonar {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kRecentWeight = 0.2;     // Ansor's alpha
+constexpr double kUsualElasticity = 0.5;  // results hardly differ between 0.3 and 0.6
+constexpr size_t kRecentBatches = 3;
+
+// What a batch gained; the first valid program counts as one that halved the latency.
+double decrease(double before_us, double now_us) {
+  return std::isinf(before_us) ? now_us : std::max(0.0, before_us - now_us);
+}
+
+void check_latency(double latency_us) {
+  if (std::isnan(latency_us) || latency_us <= 0)
+    throw InternalError(fmt::format("TaskScheduler: a latency of {} us", latency_us));
+}
+
+}  // namespace
+
+TaskScheduler::TaskScheduler(std::vector<Task> tasks, SchedulerRule rule, uint64_t seed) : rule_(rule), seed_(seed) {
+  std::map<std::string, size_t> kinds;
+  for (Task& task : tasks) {
+    State state;
+    state.kind = kinds.emplace(task.key.substr(0, task.key.find('-')), kinds.size()).first->second;
+    state.task = std::move(task);
+    state.history.push_back({kInfinity, 1});
+    states_.push_back(std::move(state));
+  }
+  kinds_ = kinds.size();
+}
+
+size_t TaskScheduler::checked(size_t task) const {
+  if (task >= states_.size())
+    throw InternalError(fmt::format("TaskScheduler: task {} of {} tasks", task, states_.size()));
+  return task;
+}
+
+void TaskScheduler::set_occurrences(const std::vector<long>& occurrences) {
+  if (occurrences.size() != states_.size())
+    throw InternalError(fmt::format("TaskScheduler: {} occurrences for {} tasks", occurrences.size(), states_.size()));
+  for (size_t i = 0; i < states_.size(); ++i) states_[i].occurrences = occurrences[i];
+}
+
+void TaskScheduler::tell_default(size_t task, double latency_us) {
+  check_latency(latency_us);
+  states_[checked(task)].history[0].best_us = latency_us;
+}
+
+void TaskScheduler::tell_batch(size_t task, double best_latency_us, long programs, bool exhausted) {
+  check_latency(best_latency_us);
+  State& state = states_[checked(task)];
+  state.history.push_back({best_latency_us, state.history.back().programs + static_cast<double>(programs)});
+  state.busy = false;
+  state.exhausted = exhausted;
+}
+
+void TaskScheduler::cancel(size_t task) { states_[checked(task)].busy = false; }
+
+int TaskScheduler::ask() {
+  // Batches told and pending: the same after a replay of the tells, in any order, and after a cancelled ask.
+  uint64_t asks = 0;
+  double live = 0, live_batches = 0;
+  std::vector<double> best_throughput(kinds_, 0);
+  for (const State& state : states_) {
+    const uint64_t batches = state.history.size() - 1 + state.busy;
+    asks += batches;
+    if (state.occurrences > 0 && !state.exhausted) {
+      ++live;
+      live_batches += static_cast<double>(batches);
+    }
+    double& best = best_throughput[state.kind];
+    best = std::max(best, state.task.macs / state.history.back().best_us);
+  }
+
+  const uint64_t draw_seed = Random(Random(seed_)() + asks)();
+  int chosen = -1;
+  double highest = 0;
+  uint64_t highest_draw = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const State& state = states_[i];
+    if (state.occurrences <= 0 || state.busy || state.exhausted) continue;
+    const double value = priority(state, live_batches / live, best_throughput);
+    const uint64_t draw = derive_seed(draw_seed, state.task.key);
+    if (chosen >= 0 && (value < highest || (value == highest && draw <= highest_draw))) continue;
+    chosen = static_cast<int>(i);
+    highest = value;
+    highest_draw = draw;
+  }
+  if (chosen >= 0) states_[chosen].busy = true;
+  return chosen;
+}
+
+double TaskScheduler::priority(const State& state, double mean_batches,
+                               const std::vector<double>& best_throughput) const {
+  const auto batches = static_cast<double>(state.history.size() - 1);
+  if (batches == 0) return kInfinity;
+  const double best = state.history.back().best_us;
+  if (std::isinf(best)) return batches <= mean_batches ? kInfinity : -1;
+  const double per_run = rule_ == SchedulerRule::paper ? decrease(state.history[state.history.size() - 2].best_us, best)
+                                                       : gradient(state, best_throughput[state.kind]);
+  return static_cast<double>(state.occurrences) * per_run;
+}
+
+double TaskScheduler::gradient(const State& state, double best_throughput) const {
+  const std::vector<Step>& history = state.history;
+  const Step& now = history.back();
+  const Step& before = history[history.size() - 1 - std::min(kRecentBatches, history.size() - 1)];
+  double recent = 0;
+  if (now.programs > before.programs)
+    recent = std::log1p(decrease(before.best_us, now.best_us) / now.best_us) / std::log(now.programs / before.programs);
+  const double elasticity = kRecentWeight * recent + (1 - kRecentWeight) * kUsualElasticity;
+  const double floor = best_throughput > 0 ? state.task.macs / best_throughput / 2 : 0;
+  return elasticity * (now.best_us - floor) / now.programs;
+}
+
+}  // namespace sonar

@@ -1,0 +1,73 @@
+#include "program/knob_values.h"
+
+#include <algorithm>
+
+namespace sonar {
+
+std::vector<int> up_to(const std::vector<int>& candidates, int limit) {
+  std::vector<int> result;
+  for (int value : candidates)
+    if (result.empty() || value <= limit) result.push_back(value);
+  return result;
+}
+
+std::vector<int> divisors(int n, int limit) {
+  std::vector<int> result;
+  for (int d = 1; d <= std::min(n, limit); ++d)
+    if (n % d == 0) result.push_back(d);
+  return result;
+}
+
+std::vector<int> padded_vectors(const Target& target, int extent) {
+  const int native = target.vector_floats;
+  std::vector<int> result;
+  for (int lanes = 1; lanes <= 2 * native; lanes *= 2) {
+    const bool usual = 2 * lanes >= native;
+    const bool fills_less_than_half = lanes >= 2 * extent;       // most lanes would be idle
+    const bool narrow_fits = lanes >= extent && 2 * lanes < native;
+    if ((usual && !fills_less_than_half) || (narrow_fits && !fills_less_than_half)) result.push_back(lanes);
+  }
+  if (result.empty()) result.push_back(std::max(1, native / 2));
+  return result;
+}
+
+std::vector<int> inside_vectors(const Target& target, int extent) {
+  const int native = target.vector_floats;
+  std::vector<int> result;
+  for (int lanes = std::max(1, native / 2); lanes <= 2 * native; lanes *= 2)
+    if (lanes <= extent) result.push_back(lanes);
+  if (result.empty()) {
+    int lanes = 1;
+    while (2 * lanes <= extent) lanes *= 2;
+    result.push_back(lanes);
+  }
+  return result;
+}
+
+std::vector<int> parallel_values(const Target& target) {
+  return target.threads > 1 ? std::vector<int>{0, 1} : std::vector<int>{0};
+}
+
+int largest_up_to(const std::vector<int>& values, int limit) {
+  int result = values.front();
+  for (int value : values)
+    if (value <= limit) result = value;
+  return result;
+}
+
+std::string why_outside(const std::vector<KnobSpec>& specs, const Knobs& knobs) {
+  if (knobs.size() != specs.size())
+    return std::to_string(knobs.size()) + " knobs where " + std::to_string(specs.size()) + " are needed";
+  for (size_t i = 0; i < specs.size(); ++i)
+    if (!std::binary_search(specs[i].values.begin(), specs[i].values.end(), knobs[i]))
+      return specs[i].name + " cannot be " + std::to_string(knobs[i]);
+  return "";
+}
+
+std::vector<float> knob_features(const Knobs& knobs) {
+  std::vector<float> result;
+  for (int value : knobs) result.push_back(log2_of(value));
+  return result;
+}
+
+}  // namespace sonar

@@ -1,0 +1,139 @@
+#include "program/program_space.h"
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+#include "model/error.h"
+#include "program/space_kinds.h"
+
+namespace sonar {
+namespace {
+
+constexpr int kRandomTries = 2000;
+constexpr int kMoveTries = 200;
+
+int index_of(const std::vector<int>& values, int value) {
+  return static_cast<int>(std::lower_bound(values.begin(), values.end(), value) - values.begin());
+}
+
+/// Another value of one knob: half of the time a neighbour, because good programs lie close together.
+int another_value(const KnobSpec& spec, int value, Random& random) {
+  const int count = static_cast<int>(spec.values.size());
+  const int at = index_of(spec.values, value);
+  int next;
+  if (random.below(2) == 0) {
+    next = at + (random.below(2) == 0 ? 1 : -1);
+    if (next < 0) next = 1;
+    if (next >= count) next = count - 2;
+  } else {
+    next = static_cast<int>(random.below(count - 1));
+    if (next >= at) ++next;
+  }
+  return spec.values[next];
+}
+
+}  // namespace
+
+double ProgramSpace::size() const {
+  double size = 1;
+  for (const KnobSpec& spec : knobs()) size *= static_cast<double>(spec.values.size());
+  return size;
+}
+
+Knobs ProgramSpace::random(Random& random) const {
+  Knobs result(knobs().size());
+  for (int attempt = 0; attempt < kRandomTries; ++attempt) {
+    for (size_t i = 0; i < result.size(); ++i) {
+      const std::vector<int>& values = knobs()[i].values;
+      result[i] = values[random.below(values.size())];
+    }
+    if (why_illegal(result).empty()) return result;
+  }
+  result = default_program();
+  for (int step = 0; step < 32; ++step) result = mutate(result, random);
+  return result;
+}
+
+Knobs ProgramSpace::mutate(const Knobs& parent, Random& random) const {
+  std::vector<size_t> movable;
+  for (size_t i = 0; i < knobs().size(); ++i)
+    if (knobs()[i].values.size() > 1) movable.push_back(i);
+  if (movable.empty()) return parent;
+  for (int attempt = 0; attempt < kMoveTries; ++attempt) {
+    Knobs child = parent;
+    // One knob mostly; two or three reach programs whose single steps are illegal.
+    const uint64_t draw = random.below(10);
+    const int steps = draw < 6 ? 1 : draw < 9 ? 2 : 3;
+    for (int step = 0; step < steps; ++step) {
+      const size_t knob = movable[random.below(movable.size())];
+      child[knob] = another_value(knobs()[knob], child[knob], random);
+    }
+    if (child != parent && why_illegal(child).empty()) return child;
+  }
+  return parent;
+}
+
+Knobs ProgramSpace::crossover(const Knobs& a, const Knobs& b, Random& random) const {
+  for (int attempt = 0; attempt < kMoveTries; ++attempt) {
+    Knobs child = a;
+    for (size_t i = 0; i < child.size(); ++i)
+      if (random.below(2) == 0) child[i] = b[i];
+    if (why_illegal(child).empty()) return child;
+  }
+  return random.below(2) == 0 ? a : b;
+}
+
+std::string ProgramSpace::to_text(const Knobs& values) const {
+  if (values.size() != knobs().size()) throw InternalError("a knob vector of another program space: " + subgraph().key());
+  std::string text;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) text += ' ';
+    text += knobs()[i].name + "=" + std::to_string(values[i]);
+  }
+  return text;
+}
+
+Knobs ProgramSpace::from_text(const std::string& text) const {
+  Knobs result(knobs().size());
+  std::vector<bool> seen(knobs().size(), false);
+  std::istringstream words(text);
+  std::string word;
+  while (words >> word) {
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const auto spec = std::find_if(knobs().begin(), knobs().end(), [&](const KnobSpec& s) { return s.name == name; });
+    if (equals == std::string::npos || spec == knobs().end())
+      throw UserError("'" + word + "' names no knob of " + subgraph().key() + "; write NAME=VALUE for each of its knobs");
+    const size_t i = spec - knobs().begin();
+    if (seen[i]) throw UserError("knob '" + name + "' is given twice");
+    int value = 0;
+    const char* end = word.data() + word.size();
+    const auto [parsed, error] = std::from_chars(word.data() + equals + 1, end, value);
+    if (error != std::errc{} || parsed != end || !std::binary_search(spec->values.begin(), spec->values.end(), value)) {
+      std::string allowed;
+      for (int v : spec->values) allowed += (allowed.empty() ? "" : ", ") + std::to_string(v);
+      throw UserError("knob '" + name + "' cannot be '" + word.substr(equals + 1) + "'; its values are " + allowed);
+    }
+    result[i] = value;
+    seen[i] = true;
+  }
+  for (size_t i = 0; i < seen.size(); ++i)
+    if (!seen[i]) throw UserError("knob '" + knobs()[i].name + "' is missing in '" + text + "'");
+  return result;
+}
+
+std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const Target& target) {
+  if (subgraph.height + 2 * subgraph.padding < subgraph.kernel || subgraph.width + 2 * subgraph.padding < subgraph.kernel)
+    throw UserError(subgraph.key() + ": the kernel is larger than the padded input");
+  switch (subgraph.kind) {
+    case SubgraphKind::conv: return make_conv_space(subgraph, target);
+    case SubgraphKind::depthwise: return make_depthwise_space(subgraph, target);
+    case SubgraphKind::pool: return make_pool_space(subgraph, target);
+    case SubgraphKind::dense: return make_dense_space(subgraph, target);
+    case SubgraphKind::squeeze_excite: return make_squeeze_excite_space(subgraph, target);
+  }
+  throw InternalError("unknown subgraph kind");
+}
+
+}  // namespace sonar

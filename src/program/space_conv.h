@@ -1,0 +1,42 @@
+// Convolutions as one skeleton: the output is tiled in channels and pixels, a tile's accumulators stay in registers, and
+// the reduction runs over the kernel's rows and, within a row, over its kernel * in_channels contiguous floats (NHWC).
+#pragma once
+#include "program/program_space.h"
+
+namespace sonar {
+
+/// The shape as the skeleton sees it. A pointwise convolution of stride 1 is one row of batch * height * width pixels.
+struct ConvShape {
+  int batch, in_height, in_row;  // in_row: floats of an input row (width * channels)
+  int out_height, out_width, out_channels;
+  int kernel;                    // rows of the kernel
+  int taps;                      // contiguous floats of one kernel row: kernel * in_channels
+  int pixel_step, row_step;      // from one output pixel to the next: floats; rows
+  int pad_floats, pad_rows;      // before the first pixel
+  int in_channels;
+};
+ConvShape conv_shape(const Subgraph& subgraph);
+
+enum class ConvPadding { inlined = 0, tile = 1, row = 2, band = 3, root = 4 };
+enum class ConvKernelRows { outer_loop = 0, outer_unrolled = 1, inner_unrolled = 2 };
+
+/// A decoded knob vector, in the order of the knobs.
+struct ConvSchedule {
+  int vector;                  // lanes along the output channels
+  int tile_vectors;            // vectors per tile
+  int tile_width, tile_height; // output pixels per tile
+  int unroll;                  // of the taps; divides them
+  ConvKernelRows kernel_rows;
+  ConvPadding padding;
+  bool pixels_inside;          // the inner of the two tile loops: over pixels of a row, or over channels
+  int group;                   // channel tiles that are computed before the next rows; 0: all
+  int band;                    // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
+  bool block_is_tile;          // weights are packed by tile, or by vector
+  bool parallel;
+
+  int tile() const { return vector * tile_vectors; }
+  int block() const { return block_is_tile ? tile() : vector; }
+};
+ConvSchedule decode_conv(const Knobs& knobs);
+
+}  // namespace sonar

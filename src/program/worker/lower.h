@@ -1,0 +1,33 @@
+// From a subgraph and its knobs to a scheduled Halide pipeline: one lower_*.cpp per kind.
+#pragma once
+#include <Halide.h>
+
+#include <string>
+#include <vector>
+
+#include "program/program_space.h"
+
+namespace sonar {
+
+struct Lowered {
+  Halide::Func output;
+  std::vector<Halide::Argument> arguments;  // without the output
+};
+
+Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_pool(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_dense(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs);
+
+/// A dense float32 tensor: bounds and strides are constants in the code, which then reads nothing of the buffer but its
+/// host pointer.
+Halide::ImageParam dense_input(const std::string& name, const std::vector<int>& extents);
+void declare_dense(Halide::OutputImageParam parameter, const std::vector<int>& extents);
+
+Halide::Expr activate(Activation activation, Halide::Expr x);
+
+/// The tail of a split of an output axis whose last tile may be shifted back inside.
+Halide::TailStrategy inside_tail(int extent, int factor);
+
+}  // namespace sonar

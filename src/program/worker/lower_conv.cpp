@@ -1,0 +1,107 @@
+#include "program/space_conv.h"
+#include "program/worker/lower.h"
+
+namespace sonar {
+
+using namespace Halide;
+
+Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
+  const Subgraph& subgraph = space.subgraph();
+  const ConvShape shape = conv_shape(subgraph);
+  const ConvSchedule s = decode_conv(knobs);
+  const std::vector<sonar::Argument> arguments = space.arguments(knobs);
+  const int tile = s.tile(), block = s.block(), blocks_per_tile = tile / block;
+
+  ImageParam input = dense_input("input", arguments[0].extents);
+  ImageParam weight = dense_input("weight", arguments[1].extents);
+  ImageParam bias = dense_input("bias", arguments[2].extents);
+
+  Var e("e"), c("c"), x("x"), y("y"), n("n"), t("t"), ct("ct");
+  Func padded("padded");
+  if (subgraph.padding > 0) {
+    padded = BoundaryConditions::constant_exterior(input, 0.0f, {{0, shape.in_row}, {0, shape.in_height}, {Expr(), Expr()}});
+  } else {
+    padded(e, y, n) = input(e, y, n);
+  }
+
+  // t: lane of the tile; ct: tile. Separate axes keep every index of a tile free of div and mod.
+  RDom r(0, shape.taps, 0, shape.kernel, "r");
+  Func sum("sum");
+  const Expr in_block = t % block, block_index = ct * blocks_per_tile + t / block;
+  sum(t, x, y, n, ct) = bias(in_block, block_index);
+  sum(t, x, y, n, ct) += weight(in_block, r.x, r.y, block_index) *
+                         padded(x * shape.pixel_step - shape.pad_floats + r.x, y * shape.row_step - shape.pad_rows + r.y, n);
+
+  Lowered lowered;
+  lowered.arguments = {input, weight, bias};
+  Func output("output");
+  Expr value = activate(subgraph.activation, sum(c % tile, x, y, n, c / tile));
+  if (subgraph.residual) {
+    ImageParam residual = dense_input("residual", arguments[3].extents);
+    value += residual(c, x, y, n);
+    lowered.arguments.push_back(residual);
+  }
+  output(c, x, y, n) = value;
+  declare_dense(output.output_buffer(), arguments.back().extents);
+
+  Var co("co"), ci("ci"), cv("cv"), xo("xo"), xi("xi"), yo("yo"), yi("yi"), group("group"), band("band"), both("both");
+  output.split(c, co, ci, tile, shape.out_channels % tile == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf)
+      .split(ci, ci, cv, s.vector, TailStrategy::RoundUp)
+      .split(x, xo, xi, s.tile_width, inside_tail(shape.out_width, s.tile_width))
+      .split(y, yo, yi, s.tile_height, inside_tail(shape.out_height, s.tile_height));
+  const bool one_row = shape.out_height == 1;
+  if (s.band > 0) {
+    Var& tiles = one_row ? xo : yo;
+    output.split(tiles, band, tiles, s.band, TailStrategy::GuardWithIf);
+  } else {
+    output.split(n, n, band, 1, TailStrategy::RoundUp);  // a loop of one: every program has the same nest
+  }
+  if (s.group > 0) {
+    output.split(co, group, co, s.group, TailStrategy::GuardWithIf);
+  } else {
+    output.split(band, band, group, 1, TailStrategy::RoundUp);
+  }
+  const Var inner = s.pixels_inside ? xo : co, outer = s.pixels_inside ? co : xo;
+  output.reorder(cv, ci, xi, yi, inner, outer, yo, group, band, n).vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
+  const bool copies = subgraph.padding > 0 && s.padding != ConvPadding::inlined;
+  output.never_partition({cv, ci, xi, yi, co, group, band, n});
+  if (copies || subgraph.padding == 0) output.never_partition({xo, yo});
+
+  Var rows = yo, bands = band;
+  if (s.parallel) {
+    output.fuse(yo, group, both).fuse(both, band, both).fuse(both, n, both).parallel(both);
+    rows = bands = both;
+  }
+
+  Var tv("tv"), ti("ti");
+  sum.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
+  sum.split(t, ti, tv, s.vector, TailStrategy::RoundUp)
+      .reorder(tv, ti, x, y, n, ct)
+      .vectorize(tv).unroll(ti).unroll(x).unroll(y);
+  RVar ro("ro"), ri("ri");
+  Stage update = sum.update();
+  update.split(t, ti, tv, s.vector, TailStrategy::RoundUp).split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf);
+  if (s.kernel_rows == ConvKernelRows::inner_unrolled) {
+    update.reorder(tv, ti, x, y, r.y, ri, ro, n, ct).unroll(r.y);
+  } else {
+    update.reorder(tv, ti, x, y, ri, ro, r.y, n, ct);
+    if (s.kernel_rows == ConvKernelRows::outer_unrolled) update.unroll(r.y);
+  }
+  update.vectorize(tv).unroll(ti).unroll(x).unroll(y).unroll(ri);
+  update.never_partition_all();
+
+  if (copies) {
+    switch (s.padding) {
+      case ConvPadding::tile: padded.compute_at(output, inner); break;
+      case ConvPadding::row: padded.compute_at(output, rows); break;
+      case ConvPadding::band: padded.compute_at(output, bands); break;
+      default: padded.compute_root(); break;
+    }
+    // Beyond the last element the boundary condition reads nothing.
+    padded.vectorize(padded.args()[0], s.vector, TailStrategy::RoundUp);
+  }
+  lowered.output = output;
+  return lowered;
+}
+
+}  // namespace sonar

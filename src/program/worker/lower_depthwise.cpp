@@ -1,0 +1,108 @@
+#include "program/space_depthwise.h"
+#include "program/worker/lower.h"
+
+namespace sonar {
+
+using namespace Halide;
+
+Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
+  const Subgraph& subgraph = space.subgraph();
+  const DepthwiseSchedule s = decode_depthwise(knobs);
+  const std::vector<sonar::Argument> arguments = space.arguments(knobs);
+  const int channels = subgraph.out_channels;
+
+  ImageParam input = dense_input("input", arguments[0].extents);
+  ImageParam weight = dense_input("weight", arguments[1].extents);
+  ImageParam bias = dense_input("bias", arguments[2].extents);
+
+  Var c("c"), x("x"), y("y"), n("n");
+  Func padded("padded");
+  if (subgraph.padding > 0) {
+    padded = BoundaryConditions::constant_exterior(
+        input, 0.0f, {{Expr(), Expr()}, {0, subgraph.width}, {0, subgraph.height}, {Expr(), Expr()}});
+  } else {
+    padded(c, x, y, n) = input(c, x, y, n);
+  }
+
+  RDom r(0, subgraph.kernel, 0, subgraph.kernel, "r");
+  Func sum("sum");
+  sum(c, x, y, n) = bias(c);
+  sum(c, x, y, n) += weight(c, r.x, r.y, 0) * padded(c, x * subgraph.stride - subgraph.padding + r.x,
+                                                     y * subgraph.stride - subgraph.padding + r.y, n);
+
+  Lowered lowered;
+  lowered.arguments = {input, weight, bias};
+  Func output("output");
+  Expr value = activate(subgraph.activation, sum(c, x, y, n));
+  if (subgraph.residual) {
+    ImageParam residual = dense_input("residual", arguments[3].extents);
+    value += residual(c, x, y, n);
+    lowered.arguments.push_back(residual);
+  }
+  output(c, x, y, n) = value;
+  declare_dense(output.output_buffer(), arguments.back().extents);
+
+  Var co("co"), ci("ci"), cv("cv"), xo("xo"), xi("xi"), yo("yo"), yi("yi"), band("band"), outer("outer");
+  output.split(c, co, ci, s.tile(), inside_tail(channels, s.tile()))
+      .split(ci, ci, cv, s.vector, TailStrategy::RoundUp)
+      .split(x, xo, xi, s.tile_width, inside_tail(subgraph.out_width(), s.tile_width))
+      .split(y, yo, yi, s.tile_height, inside_tail(subgraph.out_height(), s.tile_height));
+  if (s.band > 0) {
+    output.split(yo, band, yo, s.band, TailStrategy::GuardWithIf);
+  } else {
+    output.split(n, n, band, 1, TailStrategy::RoundUp);  // a loop of one: every program has the same nest
+  }
+  Var inner = xo;
+  switch (s.order) {
+    case DepthwiseOrder::channels_rows_columns: output.reorder(cv, ci, xi, yi, xo, yo, co, band, n); break;
+    case DepthwiseOrder::rows_channels_columns: output.reorder(cv, ci, xi, yi, xo, co, yo, band, n); break;
+    case DepthwiseOrder::rows_columns_channels:
+      output.reorder(cv, ci, xi, yi, co, xo, yo, band, n);
+      inner = co;
+      break;
+  }
+  output.vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
+  output.never_partition({cv, ci, xi, yi, co, band, n});
+  const bool copies = subgraph.padding > 0 && s.padding != DepthwisePadding::inlined;
+  if (copies) output.never_partition({xo, yo});
+
+  Var rows = yo;  // the loop over rows of tiles, and what lies outside it
+  Var around_rows = s.order == DepthwiseOrder::channels_rows_columns ? co : band;
+  if (s.parallel) {
+    if (s.order == DepthwiseOrder::channels_rows_columns) {
+      output.fuse(co, band, outer).fuse(outer, n, outer).parallel(outer);
+      around_rows = outer;
+    } else if (s.padding == DepthwisePadding::sliding) {
+      output.fuse(band, n, outer).parallel(outer);  // rows that slide are made one after the other
+      around_rows = outer;
+    } else {
+      output.fuse(yo, band, outer).fuse(outer, n, outer).parallel(outer);
+      rows = outer;
+    }
+  }
+
+  sum.store_in(MemoryType::Stack).compute_at(output, inner);
+  Var si("si"), sv("sv");
+  sum.split(c, si, sv, s.vector, TailStrategy::RoundUp).reorder(sv, si, x, y, n).vectorize(sv).unroll(si).unroll(x).unroll(y);
+  Stage update = sum.update();
+  update.split(c, si, sv, s.vector, TailStrategy::RoundUp).reorder(sv, si, x, y, r.x, r.y, n);
+  update.vectorize(sv).unroll(si).unroll(x).unroll(y).unroll(r.x);
+  if (s.unroll_rows) update.unroll(r.y);
+  update.never_partition_all();
+
+  if (copies) {
+    switch (s.padding) {
+      case DepthwisePadding::tile: padded.compute_at(output, inner); break;
+      case DepthwisePadding::row: padded.compute_at(output, rows); break;
+      case DepthwisePadding::sliding: padded.store_at(output, around_rows).compute_at(output, rows); break;
+      case DepthwisePadding::plane: padded.compute_at(output, around_rows); break;
+      default: padded.compute_root(); break;
+    }
+    const std::vector<Var> args = padded.args();
+    padded.vectorize(args[0], s.vector, channels % s.vector == 0 ? TailStrategy::RoundUp : TailStrategy::ShiftInwards);
+  }
+  lowered.output = output;
+  return lowered;
+}
+
+}  // namespace sonar
