@@ -101,11 +101,12 @@ std::string RunnerLinker::runner_object() {
                                  fmt::format("{}/{}", folder, runner_sources[0].path), "-o", temporary});
   const ProcessResult result = run_tool(command);
   if (result.exit_code != 0) {
+    const std::string line = telling_line(result.err);
     if (is_disk_full(options_.work_folder, result.err)) {
       throw EnvironmentError(fmt::format("the disk of the work folder {} is full", options_.work_folder));
     }
     throw EnvironmentError(fmt::format("{} cannot compile the runner: {}; set device.compiler to a C++17 compiler",
-                                       options_.compiler, telling_line(result.err)));
+                                       options_.compiler, line.empty() ? result.describe() : line));
   }
   fs::rename(temporary, object);
   return object;

@@ -8,7 +8,7 @@ namespace sonar {
 inline double quantile(const double* sorted, size_t n, double q) {
   const double position = q * static_cast<double>(n - 1);
   const size_t below = static_cast<size_t>(position);
-  if (below + 1 >= n) return sorted[n - 1];
+  if (below >= n - 1) return sorted[n - 1];
   return sorted[below] + (position - static_cast<double>(below)) * (sorted[below + 1] - sorted[below]);
 }
 

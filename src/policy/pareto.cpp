@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <numeric>
 
@@ -178,13 +180,13 @@ std::vector<double> crowding_distances(const Points& points, const std::vector<i
       if (a.rank != b.rank) return a.rank < b.rank;
       return a.value != b.value ? a.value < b.value : a.index < b.index;
     });
-    for (size_t begin = 0, end; begin < sorted.size(); begin = end) {
-      for (end = begin; end < sorted.size() && sorted[end].rank == sorted[begin].rank;) ++end;
-      const double range = sorted[end - 1].value - sorted[begin].value;
-      distances[sorted[begin].index] = distances[sorted[end - 1].index] = std::numeric_limits<double>::infinity();
+    for (auto first = sorted.begin(), last = first; first != sorted.end(); first = last) {
+      last = std::find_if(first, sorted.end(), [&](const Item& item) { return item.rank != first->rank; });
+      const double range = std::prev(last)->value - first->value;
+      distances[first->index] = distances[std::prev(last)->index] = std::numeric_limits<double>::infinity();
       if (range == 0) continue;
-      for (size_t k = begin + 1; k + 1 < end; ++k)
-        distances[sorted[k].index] += (sorted[k + 1].value - sorted[k - 1].value) / range;
+      for (auto item = std::next(first); item != std::prev(last); ++item)
+        distances[item->index] += (std::next(item)->value - std::prev(item)->value) / range;
     }
   }
   return distances;

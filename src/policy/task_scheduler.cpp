@@ -70,13 +70,12 @@ void TaskScheduler::tell_batch(size_t task, double best_latency_us, long program
 void TaskScheduler::cancel(size_t task) { states_[checked(task)].busy = false; }
 
 int TaskScheduler::ask() {
-  // Batches told and pending: the same after a replay of the tells, in any order, and after a cancelled ask.
-  uint64_t asks = 0;
+  uint64_t told = 0;  // batches; the same after a replay of the tells, in any order, and after a cancelled ask
   double live = 0, live_batches = 0;
   std::vector<double> best_throughput(kinds_, 0);
   for (const State& state : states_) {
-    const uint64_t batches = state.history.size() - 1 + state.busy;
-    asks += batches;
+    const uint64_t batches = state.history.size() - 1;
+    told += batches;
     if (state.occurrences > 0 && !state.exhausted) {
       ++live;
       live_batches += static_cast<double>(batches);
@@ -85,7 +84,7 @@ int TaskScheduler::ask() {
     best = std::max(best, state.task.macs / state.history.back().best_us);
   }
 
-  const uint64_t draw_seed = Random(Random(seed_)() + asks)();
+  const uint64_t draw_seed = Random(Random(seed_)() + told)();
   int chosen = -1;
   double highest = 0;
   uint64_t highest_draw = 0;

@@ -10,8 +10,9 @@ namespace sonar {
 
 enum class SchedulerRule { paper = 1, gradient = 2 };
 
-/// Ask/tell over subgraphs. State survives rounds; ties are broken uniformly at random by a counter-based stream, so
-/// the choice is a function of (seed, what was told, what is pending): replaying the tells restores the state exactly.
+/// Ask/tell over subgraphs. State survives rounds; ties are broken uniformly at random by a stream that the number of
+/// batches told selects, so the choice is a function of (seed, what was told, what is pending): replaying the tells
+/// restores the state exactly, in whatever order they come.
 ///
 /// Both rules take subgraphs without a batch first, then the highest priority. Let w be the occurrences, g the best
 /// latency, and t the programs tried, the default program included.

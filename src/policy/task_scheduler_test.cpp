@@ -214,6 +214,19 @@ TEST(PaperRule, PriorityIsTheLastDecreaseTimesTheOccurrences) {
   EXPECT_EQ(scheduler.ask(), 3);
 }
 
+TEST(PaperRule, WhenNothingImprovesAllAreTriedAtRandom) {
+  TaskScheduler scheduler = make_scheduler(5, SchedulerRule::paper);
+  std::vector<int> asked;
+  for (int batch = 0; batch < 5000; ++batch) {
+    asked.push_back(scheduler.ask());
+    scheduler.tell_batch(asked.back(), 1000, 64, false);
+  }
+  int repeats = 0;
+  for (size_t i = 1; i < asked.size(); ++i) repeats += asked[i] == asked[i - 1];
+  for (size_t task = 0; task < 5; ++task) EXPECT_NEAR(scheduler.batches(task), 1000, 6 * std::sqrt(5000 * 0.2 * 0.8));
+  EXPECT_NEAR(repeats, 1000, 6 * std::sqrt(5000 * 0.2 * 0.8));
+}
+
 TEST(GradientRule, FollowsItsFormula) {
   // Kinds of their own, so that floor is half of the subgraph's own latency.
   const std::vector<TaskScheduler::Task> tasks = {{"a-0", 1e6}, {"b-0", 1e6}, {"c-0", 0}};

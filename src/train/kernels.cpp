@@ -5,7 +5,8 @@
 #include <vector>
 
 // One binary runs everywhere and uses the widest vectors of the machine that it runs on.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+// (Not under the address sanitizer: the choice is made before it is ready.)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define SONAR_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SONAR_VECTOR_CLONES

@@ -1,0 +1,168 @@
+// Random programs of random subgraphs of every kind are compiled, run, and compared with the reference.
+#include <HalideRuntime.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+
+#include "device/random_values.h"
+#include "graph/reference.h"
+#include "process/process.h"
+#include "program/compiler.h"
+#include "program/random_subgraphs.h"
+
+namespace sonar {
+namespace {
+
+constexpr int kGuards = 64;
+constexpr float kGuard = 12345.0f;
+
+std::string work_folder() {
+  static const std::string folder = fmt::format("{}/sonar-program-fuzz-{}", testing::TempDir(), getpid());
+  return folder;
+}
+
+std::vector<float> pack(const std::vector<float>& values, const Argument& argument) {
+  if (argument.block == 0) return values;
+  const size_t inner = values.size() / argument.rows;
+  const size_t blocks = (argument.rows + argument.block - 1) / argument.block;
+  std::vector<float> packed(blocks * inner * argument.block, 0.0f);
+  for (int row = 0; row < argument.rows; ++row)
+    for (size_t i = 0; i < inner; ++i)
+      packed[(row / argument.block * inner + i) * argument.block + row % argument.block] = values[row * inner + i];
+  return packed;
+}
+
+/// Runs a compiled program between guards; returns the output. With `bare`, buffers carry nothing but their host pointer.
+std::vector<float> run(int (*function)(void**), const std::vector<Argument>& arguments,
+                       const std::vector<std::vector<float>>& inputs, bool bare) {
+  std::vector<std::vector<float>> storage;
+  std::vector<halide_buffer_t> buffers(arguments.size(), halide_buffer_t{});
+  std::vector<std::vector<halide_dimension_t>> dimensions(arguments.size());
+  std::vector<void*> pointers;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    int elements = 1;
+    for (int extent : arguments[i].extents) {
+      dimensions[i].push_back(halide_dimension_t(0, extent, elements));
+      elements *= extent;
+    }
+    const bool output = i + 1 == arguments.size();
+    std::vector<float> values = output ? std::vector<float>(elements, NAN) : pack(inputs[i], arguments[i]);
+    EXPECT_EQ(values.size(), size_t(elements)) << "argument " << i;
+    values.insert(values.begin(), kGuards, kGuard);
+    values.insert(values.end(), kGuards, kGuard);
+    storage.push_back(std::move(values));
+    buffers[i].host = reinterpret_cast<uint8_t*>(storage.back().data() + kGuards);
+    buffers[i].type = halide_type_t(halide_type_float, 32);
+    if (!bare) {
+      buffers[i].dimensions = static_cast<int>(dimensions[i].size());
+      buffers[i].dim = dimensions[i].data();
+    }
+    pointers.push_back(&buffers[i]);
+  }
+  EXPECT_EQ(function(pointers.data()), 0);
+  const std::vector<float>& out = storage.back();
+  for (int g = 0; g < kGuards; ++g) {
+    EXPECT_EQ(out[g], kGuard) << "a write " << kGuards - g << " floats before the output";
+    EXPECT_EQ(out[out.size() - 1 - g], kGuard) << "a write beyond the output";
+  }
+  return {out.begin() + kGuards, out.end() - kGuards};
+}
+
+struct Trial {
+  CompileRequest request;
+  std::shared_ptr<const ProgramSpace> space;
+};
+
+std::vector<Trial> make_trials(const Target& target, SubgraphKind kind, int subgraphs, int programs_each, Random& random) {
+  std::vector<Trial> trials;
+  for (int i = 0; i < subgraphs; ++i) {
+    const Subgraph subgraph = random_subgraph(kind, random);
+    std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, target);
+    for (int p = 0; p < programs_each; ++p) {
+      const Knobs knobs = p == 0 ? space->default_program() : space->random(random);
+      trials.push_back({{subgraph, knobs, fmt::format("program_{}_{}", to_text(kind), trials.size())}, space});
+    }
+  }
+  return trials;
+}
+
+void compile_run_and_compare(const Target& target, const std::vector<Trial>& trials, bool asserts) {
+  CompilerOptions options;
+  options.target = target;
+  options.work_folder = work_folder();
+  options.worker = SONAR_BIN_DIR "/sonar-compiler";
+  options.asserts = asserts;
+  Compiler compiler(options);
+  std::vector<CompileRequest> requests;
+  for (const Trial& trial : trials) requests.push_back(trial.request);
+  const std::vector<CompileResult> results = compiler.compile(requests);
+  ASSERT_EQ(results.size(), trials.size());
+
+  static int libraries = 0;
+  const std::string library = fmt::format("{}/programs-{}.so", work_folder(), libraries++);
+  ProcessOptions link;
+  link.command = {"c++", "-shared", "-Wl,-Bsymbolic", "-o", library, compiler.runtime_object()};
+  for (size_t i = 0; i < results.size(); ++i) {
+    ASSERT_FALSE(results[i].error) << trials[i].request.subgraph.key() << " "
+                                   << trials[i].space->to_text(trials[i].request.knobs) << ": " << results[i].error->message;
+    link.command.push_back(results[i].object);
+  }
+  const ProcessResult linked = run_process(link);
+  ASSERT_EQ(linked.exit_code, 0) << linked.err;
+  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(handle, nullptr) << dlerror();
+  uint64_t seed = 1;
+  for (const Trial& trial : trials) {
+    SCOPED_TRACE(trial.request.subgraph.key() + " " + trial.space->to_text(trial.request.knobs));
+    std::vector<std::vector<float>> inputs;
+    for (long count : subgraph_input_sizes(trial.request.subgraph)) {
+      inputs.emplace_back(count);
+      random_values(seed++, count, 1.0f, inputs.back().data());
+    }
+    const std::vector<float> expected = run_subgraph_reference(trial.request.subgraph, inputs);
+    auto function = reinterpret_cast<int (*)(void**)>(dlsym(handle, (trial.request.name + "_argv").c_str()));
+    ASSERT_NE(function, nullptr);
+    const std::vector<float> got =
+        run(function, trial.space->arguments(trial.request.knobs), inputs, !asserts && seed % 2 == 0);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_LE(std::fabs(got[i] - expected[i]), 1e-4f * (1 + std::fabs(expected[i]))) << "element " << i;
+  }
+  dlclose(handle);
+  std::filesystem::remove_all(work_folder());
+}
+
+class ProgramFuzz : public testing::TestWithParam<SubgraphKind> {};
+
+TEST_P(ProgramFuzz, AgreesWithTheReference) {
+  Random random(derive_seed(11, to_text(GetParam())));
+  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 7, 4, random), false);
+}
+
+TEST_P(ProgramFuzz, StaysInBoundsByHalidesOwnChecks) {
+  Random random(derive_seed(12, to_text(GetParam())));
+  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 4, 3, random), true);
+}
+
+TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
+  Target target = host_target();
+  target.vector_floats = 4;
+  target.registers = 16;
+  target.threads = 2;
+  Random random(derive_seed(13, to_text(GetParam())));
+  compile_run_and_compare(target, make_trials(target, GetParam(), 3, 3, random), false);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz,
+                         testing::Values(SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool, SubgraphKind::dense,
+                                         SubgraphKind::squeeze_excite),
+                         [](const auto& info) { return std::string(to_text(info.param)); });
+
+}  // namespace
+}  // namespace sonar

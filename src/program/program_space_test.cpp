@@ -1,0 +1,159 @@
+#include "program/program_space.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <set>
+
+#include "model/error.h"
+#include "program/random_subgraphs.h"
+
+namespace sonar {
+namespace {
+
+constexpr SubgraphKind kKinds[] = {SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool, SubgraphKind::dense,
+                                   SubgraphKind::squeeze_excite};
+
+Target target_of(int vector_floats, int threads = 1) {
+  Target target;
+  target.halide = "host";
+  target.vector_floats = vector_floats;
+  target.registers = vector_floats == 16 ? 32 : 16;
+  target.threads = threads;
+  return target;
+}
+
+std::string message_of(const std::function<void()>& function) {
+  try {
+    function();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
+  Random random(1);
+  for (int i = 0; i < 600; ++i) {
+    Subgraph subgraph = random_subgraph(kKinds[i % 5], random);
+    if (random.below(3) == 0) {  // large ones too: nothing is compiled here
+      subgraph.in_channels = 1 + random.below(1000);
+      subgraph.out_channels =
+          subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense ? 1 + random.below(1000) : subgraph.in_channels;
+    }
+    constexpr int kLanes[] = {1, 4, 8, 16};
+    const auto space = make_program_space(subgraph, target_of(kLanes[random.below(4)], 1 + random.below(2)));
+    const Knobs fallback = space->default_program();
+    ASSERT_EQ(space->why_illegal(fallback), "") << subgraph.key();
+    const size_t features = space->features(fallback).size();
+    Knobs a = space->random(random), b = space->random(random);
+    for (int step = 0; step < 10; ++step) {
+      for (const Knobs& knobs : {a, b}) {
+        ASSERT_EQ(space->why_illegal(knobs), "") << subgraph.key() << " " << space->to_text(knobs);
+        ASSERT_EQ(space->from_text(space->to_text(knobs)), knobs);
+        const std::vector<float> f = space->features(knobs);
+        ASSERT_EQ(f.size(), features);
+        for (float value : f) ASSERT_TRUE(std::isfinite(value)) << subgraph.key() << " " << space->to_text(knobs);
+      }
+      const Knobs child = space->crossover(a, b, random);
+      ASSERT_EQ(space->why_illegal(child), "");
+      for (size_t k = 0; k < child.size(); ++k) ASSERT_TRUE(child[k] == a[k] || child[k] == b[k]);
+      a = space->mutate(child, random);
+    }
+  }
+}
+
+TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
+  Random random(2);
+  for (int i = 0; i < 300; ++i) {
+    const Subgraph subgraph = random_subgraph(kKinds[i % 5], random);
+    const auto space = make_program_space(subgraph, target_of(16));
+    const std::vector<Argument> arguments = space->arguments(space->random(random));
+    auto elements = [](const Argument& a) {
+      long count = 1;
+      for (int extent : a.extents) count *= extent;
+      return count;
+    };
+    EXPECT_EQ(arguments.front().role, Argument::Role::input);
+    EXPECT_EQ(elements(arguments.front()), long(subgraph.batch) * subgraph.height * subgraph.width * subgraph.in_channels);
+    EXPECT_EQ(arguments.back().role, Argument::Role::output);
+    EXPECT_EQ(elements(arguments.back()),
+              long(subgraph.batch) * subgraph.out_height() * subgraph.out_width() * subgraph.out_channels);
+    double weights = 0;
+    bool residual = false;
+    for (const Argument& a : arguments) {
+      residual |= a.role == Argument::Role::residual;
+      if (a.role != Argument::Role::weight && a.role != Argument::Role::bias) continue;
+      if (a.block > 0) {
+        const long blocks = (a.rows + a.block - 1) / a.block;
+        EXPECT_EQ(a.extents.front(), a.block);
+        EXPECT_EQ(elements(a) % (blocks * a.block), 0);
+        weights += elements(a) / (blocks * a.block) * a.rows;
+      } else {
+        weights += elements(a);
+      }
+    }
+    EXPECT_EQ(residual, subgraph.residual);
+    EXPECT_DOUBLE_EQ(weights * 4, subgraph.weight_bytes()) << subgraph.key();
+  }
+}
+
+TEST(ProgramSpace, IsRichForConvolutions) {
+  for (const char* key : {"conv-f32-n1-h14-w14-i480-o80-k1-s1-p0-linear", "conv-f32-n1-h32-w32-i3-o16-k3-s2-p1-hswish",
+                          "depthwise-f32-n1-h28-w28-i72-o72-k3-s1-p1-relu"}) {
+    const auto space = make_program_space(parse_subgraph(key), target_of(16));
+    EXPECT_GE(space->size(), 1e5) << key;
+    Random random(3);
+    std::set<Knobs> seen;
+    for (int i = 0; i < 200; ++i) seen.insert(space->random(random));
+    EXPECT_GT(seen.size(), 195u) << key;
+  }
+}
+
+TEST(ProgramSpace, MutationsReachEveryKnob) {
+  const auto space = make_program_space(parse_subgraph("conv-f32-n1-h32-w32-i24-o48-k3-s1-p1-relu"), target_of(16));
+  Random random(4);
+  const Knobs parent = space->default_program();
+  std::set<size_t> moved;
+  for (int i = 0; i < 500; ++i) {
+    const Knobs child = space->mutate(parent, random);
+    EXPECT_NE(child, parent);
+    for (size_t k = 0; k < child.size(); ++k)
+      if (child[k] != parent[k]) moved.insert(k);
+  }
+  for (size_t k = 0; k < parent.size(); ++k)
+    EXPECT_TRUE(space->knobs()[k].values.size() == 1 || moved.count(k)) << space->knobs()[k].name;
+}
+
+TEST(ProgramSpace, TextErrorsNameTheKnob) {
+  const auto space = make_program_space(parse_subgraph("pool-f32-n1-h4-w4-i64-o64-k1-s1-p0-linear"), target_of(16));
+  const std::string text = space->to_text(space->default_program());
+  EXPECT_NE(message_of([&] { space->from_text(text + " colour=3"); }).find("'colour=3' names no knob"), std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text(text + " unroll=1"); }).find("knob 'unroll' is given twice"), std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text("vector=7"); }).find("knob 'vector' cannot be '7'; its values are 8, 16, 32"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text("vector=16x"); }).find("knob 'vector' cannot be '16x'"), std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text("vector=16"); }).find("knob 'tile_vectors' is missing"), std::string::npos);
+}
+
+TEST(ProgramSpace, RefusesWhatIsNoProgram) {
+  const auto space = make_program_space(parse_subgraph("conv-f32-n1-h8-w8-i16-o16-k1-s1-p0-linear"), target_of(16));
+  Knobs knobs = space->default_program();
+  EXPECT_NE(space->why_illegal({1, 2}), "");
+  knobs[0] = 5;
+  EXPECT_EQ(space->why_illegal(knobs), "vector cannot be 5");
+  EXPECT_NE(message_of([] { make_program_space(parse_subgraph("conv-f32-n1-h1-w1-i3-o4-k3-s2-p0-linear"), target_of(16)); })
+                .find("the kernel is larger than the padded input"),
+            std::string::npos);
+}
+
+TEST(HostTarget, IsPlausible) {
+  const Target target = host_target();
+  EXPECT_GE(target.vector_floats, 4);
+  EXPECT_GE(target.l1_bytes, 8 << 10);
+  EXPECT_GE(target.l2_bytes, target.l1_bytes);
+}
+
+}  // namespace
+}  // namespace sonar

@@ -1,0 +1,143 @@
+// Killed at any moment, continued by the same command.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "command.h"
+#include "model/random.h"
+#include "records/run_store.h"
+
+namespace sonar::test {
+namespace {
+
+constexpr int kPrograms = 200, kKills = 20;
+
+struct Contents {
+  std::map<std::pair<long, int>, std::string> programs;
+  std::map<std::pair<std::string, long>, double> points;
+};
+
+Contents contents(const std::string& run) {
+  Contents result;
+  const RunStore store(run, RunStore::Mode::read_only);
+  for (const ProgramRow& row : store.programs()) {
+    EXPECT_TRUE(result.programs.emplace(std::pair(row.job, row.index), row.knobs_text).second) << "a record stands twice";
+  }
+  for (const auto& timed : store.train_points())
+    EXPECT_TRUE(result.points.emplace(std::pair(timed.point.network, timed.point.step), timed.point.val_accuracy).second);
+  return result;
+}
+
+TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
+  const Folder folder("resume");
+  folder.write("tiny.toml", tiny_configuration(kPrograms));
+  const std::string run = folder / "run";
+  Random random(std::chrono::steady_clock::now().time_since_epoch().count());
+  Contents before;
+  int kills = 0;
+  bool finished = false;
+  for (int attempt = 0; attempt < 400 && kills < kKills && !finished; ++attempt) {
+    ProcessOptions options;
+    options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", run};
+    options.stderr_path = folder / "log";
+    ChildProcess process(options);
+    const double wait_s = 0.2 + 3.5 * random.uniform();
+    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(wait_s);
+    std::optional<ProcessResult> ended;
+    while (std::chrono::steady_clock::now() < end && !(ended = process.poll()))
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (ended) {
+      EXPECT_EQ(ended->exit_code, 0) << ended->describe();
+      finished = true;
+      break;
+    }
+    ::kill(process.pid(), SIGKILL);
+    process.kill();
+    ++kills;
+    if (::access((run + "/run.db").c_str(), F_OK) != 0) continue;
+    const Contents now = contents(run);
+    // What was recorded stays as it was.
+    for (const auto& [key, value] : before.programs) EXPECT_EQ(now.programs.at(key), value);
+    for (const auto& [key, value] : before.points) EXPECT_EQ(now.points.at(key), value);
+    before = now;
+  }
+  EXPECT_GE(kills, 10) << "the run ended before it was killed often enough";
+  if (!finished) {
+    const ProcessResult last = sonar({"search", folder / "tiny.toml", "--out", run});
+    ASSERT_EQ(last.exit_code, 0) << last.err;
+  }
+  const RunStore store(run, RunStore::Mode::read_only);
+  std::map<long, MeasureJobRow> jobs;
+  for (const MeasureJobRow& job : store.measure_jobs()) {
+    EXPECT_TRUE(job.finished);
+    jobs[job.id] = job;
+  }
+  // The budget was spent once, and no program of a subgraph was tried twice.
+  long programs = 0;
+  std::set<std::pair<SubgraphKey, Knobs>> tried;
+  for (const ProgramRow& row : store.programs()) {
+    if (jobs.at(row.job).purpose == MeasurePurpose::remeasure) continue;
+    ++programs;
+    EXPECT_TRUE(tried.insert({row.subgraph, row.knobs}).second) << row.subgraph << " " << row.knobs_text;
+  }
+  EXPECT_EQ(programs, kPrograms);
+
+  // Training is the same to the bit as without a kill.
+  const std::string unbroken = folder / "unbroken";
+  ASSERT_EQ(sonar({"search", folder / "tiny.toml", "--out", unbroken}).exit_code, 0);
+  const Contents killed = contents(run), whole = contents(unbroken);
+  size_t common = 0;
+  for (const auto& [key, accuracy] : whole.points)
+    if (auto found = killed.points.find(key); found != killed.points.end()) {
+      EXPECT_EQ(found->second, accuracy) << key.first << " step " << key.second;
+      ++common;
+    }
+  EXPECT_GE(common, 4u);  // all networks of the first round
+}
+
+TEST(Resume, TwoProcessesCannotRunOneRun) {
+  const Folder folder("lock");
+  folder.write("tiny.toml", tiny_configuration(kPrograms));
+  ProcessOptions options;
+  options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", folder / "run"};
+  options.stderr_path = folder / "log";
+  ChildProcess first(options);
+  while (::access((folder / "run/config.toml").c_str(), F_OK) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  const ProcessResult second = sonar({"search", folder / "tiny.toml", "--out", folder / "run"});
+  EXPECT_EQ(second.exit_code, 2) << second.err;
+  EXPECT_NE(second.err.find(std::to_string(first.pid())), std::string::npos) << second.err;
+}
+
+TEST(Resume, InterruptLeavesAResumableRunAndAReport) {
+  const Folder folder("interrupt");
+  folder.write("tiny.toml", tiny_configuration(kPrograms));
+  ProcessOptions options;
+  options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", folder / "run"};
+  options.stderr_path = folder / "log";
+  ChildProcess process(options);
+  // Wait until something has been measured.
+  for (;;) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    ASSERT_FALSE(process.poll()) << "ended before it was interrupted";
+    if (::access((folder / "run/run.db").c_str(), F_OK) != 0) continue;
+    try {
+      if (RunStore(folder / "run", RunStore::Mode::read_only).programs().size() >= 20) break;
+    } catch (const std::exception&) {  // the store is being made
+    }
+  }
+  ::kill(process.pid(), SIGINT);
+  std::optional<ProcessResult> ended;
+  for (int i = 0; i < 600 && !(ended = process.poll()); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->exit_code, 130);
+  EXPECT_EQ(::access((folder / "run/report.html").c_str(), F_OK), 0);
+  const ProcessResult rest = sonar({"search", folder / "tiny.toml", "--out", folder / "run"});
+  EXPECT_EQ(rest.exit_code, 0) << rest.err;
+}
+
+}  // namespace
+}  // namespace sonar::test
