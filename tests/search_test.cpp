@@ -138,7 +138,7 @@ TEST(Single, TuneAndTrain) {
   folder.write("tiny.toml", tiny_configuration(0));
   const std::string name = "mobilenetv3-r8-w0.50-e2-k33333-d11111";
   const ProcessResult tuned = sonar({"tune", folder / "tiny.toml", "--arch", name, "--out", folder / "tune", "--json",
-                                     "search.programs=60", "data.classes=10"});
+                                     "--programs", "60", "data.classes=10"});
   ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
   const json tune = json::parse(tuned.out);
   double sum = 0;

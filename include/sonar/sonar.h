@@ -36,7 +36,7 @@ enum class RunEnd { finished, stopped };
 /// The joint search. Writes the run directory (docs/formats.md) as it goes.
 RunEnd run_search(const Config& config, const RunOptions& options);
 
-/// Tunes one network only, by name. The budget is search.programs, or full_programs for each subgraph.
+/// Tunes one network only, by name. The budget is search.programs, or when that is 0 full_programs for each subgraph.
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);
 /// Result of run_tune: text for people, or JSON {"latency_us", "subgraphs": [...]}.
 std::string tune_result(const std::string& folder, bool json);

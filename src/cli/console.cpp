@@ -45,9 +45,10 @@ void Console::attach(RunOptions& options) {
       live_ = true;
     } else if (progress.elapsed_s - last_plain_s_ >= kPlainEvery || progress.elapsed_s < last_plain_s_) {
       last_plain_s_ = progress.elapsed_s;
-      std::fprintf(stderr, "%s\n", fmt::format("{:>7.1f} s  progress   {}; train: {}; tune: {}", progress.elapsed_s, head,
-                                               progress.train, progress.tune)
-                                       .c_str());
+      std::string text = fmt::format("{:>7.1f} s  progress   {}", progress.elapsed_s, head);
+      if (!progress.train.empty()) text += "; train: " + progress.train;
+      if (!progress.tune.empty()) text += "; tune: " + progress.tune;
+      std::fprintf(stderr, "%s\n", text.c_str());
     }
   };
 }

@@ -8,6 +8,7 @@ namespace {
 struct SingleOptions {
   ConfigOptions config;
   std::string architecture, out;
+  double programs = 0;  // tune only
   bool json = false;
 };
 
@@ -20,9 +21,16 @@ void add_single(CLI::App& app, int& exit_code, const std::string& name, const ch
   options->config.add_to(*verb);
   verb->add_option("--arch", options->architecture, "the network, by name")->required();
   verb->add_option("--out", options->out, "run directory (default: runs/" + name + "-ARCH); continues what it holds");
+  if (name == "tune")
+    verb->add_option("--programs", options->programs, "tensor programs to try (default: search.full_programs a subgraph)")
+        ->check(CLI::Range(1.0, 1e9));
   verb->add_flag("--json", options->json);
   verb->callback([options, &exit_code, name, run, result] {
-    const Config config = options->config.load();
+    Config config = options->config.load();
+    // The search's budget is of no use here.
+    config.search.time.clear();
+    config.search.epochs = 0;
+    config.search.programs = options->programs;
     RunOptions run_options;
     run_options.folder = options->out.empty() ? "runs/" + name + "-" + options->architecture : options->out;
     run_options.stop = &stop_requested;

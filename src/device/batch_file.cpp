@@ -42,9 +42,12 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
 
 const char* fill_name(BufferSpec::Fill fill) {
   switch (fill) {
-    case BufferSpec::Fill::zero: return "zero";
-    case BufferSpec::Fill::random: return "random";
-    case BufferSpec::Fill::file: return "file";
+    case BufferSpec::Fill::zero:
+      return "zero";
+    case BufferSpec::Fill::random:
+      return "random";
+    case BufferSpec::Fill::file:
+      return "file";
   }
   return "";
 }

@@ -8,9 +8,9 @@
 //   threads N
 //   expected K COUNT...
 //   cases N
-//   case BUFFERS CALLS CHECKED_BUFFER EXPECTED(-1: none) TOLERANCE BEST_US TIME_LIMIT_S SAMPLE_US MAX_SAMPLES SAMPLING_S
-//   buffer zero|random|file SEED SCALE BLOCK ROWS ROTATE DIMENSIONS EXTENT... PATH_BYTES [PATH]      as many as the case has
-//   call FUNCTION N BUFFER...                                                                        likewise
+//   case BUFFERS CALLS CHECKED_BUFFER EXPECTED(-1: none) TOLERANCE BEST_US TIME_LIMIT_S SAMPLE_US MAX_SAMPLES
+//   SAMPLING_S buffer zero|random|file SEED SCALE BLOCK ROWS ROTATE DIMENSIONS EXTENT... PATH_BYTES [PATH]      as many
+//   as the case has call FUNCTION N BUFFER... likewise
 #pragma once
 #include <string>
 #include <string_view>

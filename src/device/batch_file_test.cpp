@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "device/link.h"
 #include "device/test_kernels.h"
 #include "model/error.h"
 #include "process/process.h"
@@ -49,7 +50,9 @@ TEST(BatchFile, BatchesThatMakeNoSenseAreRefused) {
   EXPECT_EQ(complaint([](Batch& b) { b.functions = {"f", "f"}; }), "batch: two functions of one name");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[2].calls[0].function = 2; }),
             "case 2: calls a function that is not there");
-  EXPECT_EQ(complaint([](Batch& b) { b.cases[1].calls[0].buffers = {0, 2}; }),
+  EXPECT_EQ(complaint([](Batch& b) {
+              b.cases[1].calls[0].buffers = {0, 2};
+            }),
             "case 1: a call names a buffer that is not there");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[1].calls.clear(); }), "case 1: no call");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[1].calls[0].buffers.clear(); }), "case 1: a call without buffers");
@@ -70,20 +73,44 @@ TEST(BatchFile, BatchesThatMakeNoSenseAreRefused) {
             "case 0, buffer 0: extents that ceil(rows / block) * block does not divide");
 }
 
+TEST(BatchFile, TheRunnerRefusesAFileCutAtAnyByte) {
+  const TestFolder folder;
+  Batch batch = small_batch();
+  const Linked linked = RunnerLinker(test_device_options(folder.path()))
+                            .link({kernel_object("f", "DATA(1)[0] = 1;"), kernel_object("g", "DATA(1)[0] = 1;")},
+                                  batch.functions, folder.file("runner"));
+  const BatchText whole = describe_batch(batch, {0, 3}, 100, 1);
+  const std::string bytes = whole.text + std::string(whole.values.at(0));
+  const auto run_cut_at = [&](size_t size) {
+    write_file(folder.file("batch"), {std::string_view(bytes).substr(0, size)});
+    ProcessOptions runner;
+    runner.command = {linked.executable, folder.file("batch"), "2"};  // beyond the last case: it only reads
+    return run_process(runner, "", 30);
+  };
+  EXPECT_EQ(run_cut_at(bytes.size()).out, "sonar-runner 1\nend\n");
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    const ProcessResult result = run_cut_at(size);
+    ASSERT_EQ(result.exit_code, 2) << size;
+    ASSERT_EQ(result.out.rfind("sonar-runner 1\nfatal ", 0), 0u) << size << result.out;
+  }
+}
+
 TEST(BatchFile, AFullDiskNamesTheFolder) {
   try {
     write_file("/dev/full", {"text"});
     FAIL();
   } catch (const EnvironmentError& e) {
-    EXPECT_STREQ(e.what(), "cannot write /dev/full: No space left on device; free some space in /dev or choose another "
-                           "work folder");
+    EXPECT_STREQ(e.what(),
+                 "cannot write /dev/full: No space left on device; free some space in /dev or choose another "
+                 "work folder");
   }
   try {
     write_file("/no/such/folder/file", {"text"});
     FAIL();
   } catch (const EnvironmentError& e) {
-    EXPECT_STREQ(e.what(), "cannot write /no/such/folder/file: No such file or directory; is /no/such/folder a folder "
-                           "that may be written?");
+    EXPECT_STREQ(e.what(),
+                 "cannot write /no/such/folder/file: No such file or directory; is /no/such/folder a folder "
+                 "that may be written?");
   }
 }
 

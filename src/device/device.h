@@ -17,59 +17,62 @@ struct BufferSpec {
   enum class Fill { zero, random, file };
   std::vector<int> extents;
   Fill fill = Fill::random;
-  uint64_t seed = 0;           // of `random`: values of random_values(seed, count, scale) (device/random_values.h)
+  uint64_t seed = 0;  // of `random`: values of random_values(seed, count, scale) (device/random_values.h)
   float scale = 1;
-  std::string path;            // of `file`: raw little-endian float32, taken before `block` is applied
+  std::string path;  // of `file`: raw little-endian float32, taken before `block` is applied
   /// Weights: the values are given as [outer][inner], outer = `rows`; stored as [ceil(rows/block)][inner][block],
   /// zero padded. 0: stored as given. `extents` are those of the stored form.
   int block = 0;
   int rows = 0;
-  /// Weights are read from rotated copies so that they come from the cache level that they come from in a network.
+  /// Weights are read from rotated copies so that they come from the cache level that they come from in a network: each
+  /// run of a case takes the next of as many adjacent copies as fill DeviceOptions::rotate_bytes.
   bool rotate = false;
 };
 
 /// One call: function(buffers...). Functions have Halide's argv calling convention.
 struct CallSpec {
-  int function = 0;            // index into Batch::functions
-  std::vector<int> buffers;    // indices into Case::buffers, in the function's order; the output is the last one
+  int function = 0;          // index into Batch::functions
+  std::vector<int> buffers;  // indices into Case::buffers, in the function's order; the output is the last one
 };
 
 /// What is timed as one: one program, or all the calls of a network in order.
 struct Case {
   std::vector<BufferSpec> buffers;
   std::vector<CallSpec> calls;
-  int checked_buffer = 0;              // index of the buffer compared with `expected`
-  std::vector<float> expected;         // empty: not checked
-  float tolerance = 1e-4f;             // |got - expected| <= tolerance * (1 + |expected|)
-  double best_us = 0;                  // > 0: stop early when clearly slower than this
-  double time_limit_s = 10;            // of the whole case
-  double sample_us = 100;              // shortest burst that makes a sample
-  int max_samples = 30;
-  double sampling_s = 0.03;            // enough measuring; stops before when the spread is small
+  int checked_buffer = 0;       // index of the buffer compared with `expected`
+  std::vector<float> expected;  // empty: not checked
+  float tolerance = 1e-4f;      // |got - expected| <= tolerance * (1 + |expected|)
+  double best_us = 0;           // > 0: stop early when clearly slower than this
+  double time_limit_s = 10;     // of the whole case
+  double sample_us = 100;       // shortest burst that makes a sample
+  int max_samples = 30;         // 1..2000
+  double sampling_s = 0.03;     // enough measuring; stops before when the spread of 5 samples or more is < 2 %
 };
 
 struct Batch {
-  std::vector<std::string> objects;    // object files, linked once each
-  std::vector<std::string> functions;  // symbols: "<name>_argv"-convention wrappers int name(void**)
+  std::vector<std::string> objects;  // object files, linked once each
+  /// Names, without repetition. NAME is called through `int NAME_argv(void** args)`, which Halide puts beside each
+  /// function: args[i] points to the halide_buffer_t of the i-th buffer; a result other than 0 is a failure.
+  std::vector<std::string> functions;
   std::vector<Case> cases;
 };
 
 struct DeviceOptions {
-  std::vector<int> cores;              // programs run on the first; empty: not pinned
+  std::vector<int> cores;  // programs run on the first; empty: not pinned
   int threads = 1;
-  std::string compiler = "c++";        // links the runner
-  std::string work_folder;             // for runner executables and data; made when missing
-  std::string runtime_object;          // Halide's standalone runtime for the target
-  std::string halide_include;          // folder of HalideRuntime.h
-  long rotate_bytes = 0;               // how much weight data is rotated through; 0: twice the last-but-one cache level
+  std::string compiler = "c++";  // compiles (once per work folder) and links the runner; may hold arguments
+  std::string work_folder;       // for runner executables and data; made when missing
+  std::string runtime_object;    // Halide's standalone runtime for the target; empty: not linked
+  std::string halide_include;    // folder of HalideRuntime.h
+  long rotate_bytes = 0;         // how much weight data is rotated through; 0: twice the last-but-one cache level
 };
 
 class Device {
  public:
   virtual ~Device() = default;
-  /// Outcomes in the order of the cases. `done(i, outcome)` is called as each arrives, so that nothing measured is lost
-  /// when the process dies. Never throws for a program's fault; throws EnvironmentError when the toolchain is missing
-  /// or the disk is full.
+  /// Outcomes in the order of the cases. `done(i, outcome)` is called as each arrives, on the caller's thread, so that
+  /// nothing measured is lost when the process dies. Callable from several threads, though they disturb each other.
+  /// Never throws for a program's fault; throws EnvironmentError when the toolchain is missing or the disk is full.
   virtual std::vector<Outcome> measure(const Batch& batch,
                                        const std::function<void(size_t, const Outcome&)>& done = {}) = 0;
   /// CPU model, cores, caches: part of the identity of a record ("AMD EPYC, 2 cores").

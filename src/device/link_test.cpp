@@ -41,10 +41,9 @@ TEST_F(Link, OnlyTheGuiltyAreBlamed) {
   std::vector<std::string> objects, functions;
   for (int i = 0; i < 9; ++i) {
     functions.push_back("k" + std::to_string(i));
-    objects.push_back(i == 2 || i == 7
-                          ? c_object("int missing_" + functions[i] + "(void); int " + functions[i] +
-                                     "_argv(void **args) { return missing_" + functions[i] + "(); }")
-                          : kernel_object(functions[i], "DATA(0)[0] = 1;"));
+    objects.push_back(i == 2 || i == 7 ? c_object("int missing_" + functions[i] + "(void); int " + functions[i] +
+                                                  "_argv(void **args) { return missing_" + functions[i] + "(); }")
+                                       : kernel_object(functions[i], "DATA(0)[0] = 1;"));
   }
   const Linked linked = link(objects, functions);
   EXPECT_EQ(guilty(linked), (std::vector<int>{2, 7}));
@@ -108,10 +107,12 @@ std::string complaint(const DeviceOptions& options) {
 TEST_F(Link, AMissingOrUnfitCompilerIsNamedWithTheRemedy) {
   DeviceOptions options = test_device_options(folder_.path());
   options.compiler = "sonar-no-such-c++";
-  EXPECT_EQ(complaint(options), "sonar-no-such-c++ not found in PATH; install it or give its full path (configuration key "
-                                "device.compiler; Debian: apt-get install g++)");
+  EXPECT_EQ(complaint(options),
+            "sonar-no-such-c++ not found in PATH; install it or give its full path (configuration key "
+            "device.compiler; Debian: apt-get install g++)");
   options.compiler = "false";
-  EXPECT_EQ(complaint(options), "false cannot compile the runner: exited with code 1; set device.compiler to a C++17 compiler");
+  EXPECT_EQ(complaint(options),
+            "false cannot compile the runner: exited with code 1; set device.compiler to a C++17 compiler");
   options.compiler = "c++ -DNDEBUG";  // a command may have arguments
   EXPECT_EQ(complaint(options), "");
   options.halide_include = "/no/such/folder";

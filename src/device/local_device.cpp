@@ -84,15 +84,14 @@ class LocalDevice : public Device {
     std::error_code error;
     fs::create_directories(options_.work_folder, error);
     if (error || access(options_.work_folder.c_str(), W_OK) != 0) {
-      throw EnvironmentError(fmt::format("cannot write the work folder {}: {}; choose another one", options_.work_folder,
-                                         error ? error.message() : strerror(errno)));
+      throw EnvironmentError(fmt::format("cannot write the work folder {}: {}; choose another one",
+                                         options_.work_folder, error ? error.message() : strerror(errno)));
     }
     if (options_.rotate_bytes <= 0) options_.rotate_bytes = default_rotate_bytes(data_caches());
     remove_files_of_dead_processes(options_.work_folder);
   }
 
-  std::vector<Outcome> measure(const Batch& batch,
-                               const std::function<void(size_t, const Outcome&)>& done) override;
+  std::vector<Outcome> measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done) override;
   std::string description() const override { return machine_description(); }
 
  private:
@@ -111,8 +110,8 @@ ProcessOptions LocalDevice::runner_command(const BatchFiles& files, size_t first
   return process;
 }
 
-// What is known of the cases of one batch while runners go through them. A runner that dies is started again from the case
-// it was at; a case that two runners died of is given up.
+// What is known of the cases of one batch while runners go through them. A runner that dies is started again from the
+// case it was at; a case that two runners died of is given up.
 class Progress {
  public:
   Progress(const Batch& batch, std::vector<size_t> cases, std::vector<Outcome>& outcomes,
@@ -188,7 +187,8 @@ std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::functio
   std::vector<size_t> runnable;
   for (size_t i = 0; i < batch.cases.size(); ++i) {
     const auto& calls = batch.cases[i].calls;
-    const auto bad = std::find_if(calls.begin(), calls.end(), [&](const CallSpec& c) { return linked.errors[c.function]; });
+    const auto bad =
+        std::find_if(calls.begin(), calls.end(), [&](const CallSpec& c) { return linked.errors[c.function]; });
     if (bad == calls.end()) {
       runnable.push_back(i);
       continue;
@@ -209,6 +209,8 @@ std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::functio
 
 }  // namespace
 
-std::unique_ptr<Device> make_local_device(const DeviceOptions& options) { return std::make_unique<LocalDevice>(options); }
+std::unique_ptr<Device> make_local_device(const DeviceOptions& options) {
+  return std::make_unique<LocalDevice>(options);
+}
 
 }  // namespace sonar

@@ -55,9 +55,7 @@ class LocalDeviceTest : public testing::Test {
   std::vector<std::string> told_;
 };
 
-TEST_F(LocalDeviceTest, NothingToMeasure) {
-  EXPECT_TRUE(device_->measure({}).empty());
-}
+TEST_F(LocalDeviceTest, NothingToMeasure) { EXPECT_TRUE(device_->measure({}).empty()); }
 
 TEST_F(LocalDeviceTest, OneBadProgramCostsItselfOnly) {
   add("good0", copy);
@@ -86,7 +84,8 @@ TEST_F(LocalDeviceTest, OneBadProgramCostsItselfOnly) {
 TEST_F(LocalDeviceTest, OutcomesAreToldAsTheyArrive) {
   const std::string marker = folder_.file("marker");
   add("quick", copy);
-  add("waits", std::string(copy) + " for (int i = 0; access(\"" + marker + "\", F_OK) && i < 10000; ++i) usleep(1000);");
+  add("waits",
+      std::string(copy) + " for (int i = 0; access(\"" + marker + "\", F_OK) && i < 10000; ++i) usleep(1000);");
   // The second program ends only once the first has been told.
   const auto outcomes = device_->measure(batch_, [&](size_t i, const Outcome&) {
     if (i == 0) std::ofstream(marker) << "x";
@@ -97,7 +96,8 @@ TEST_F(LocalDeviceTest, OutcomesAreToldAsTheyArrive) {
 
 TEST_F(LocalDeviceTest, ARunnerThatIsKilledOnceIsStartedAgainWhereItWas) {
   const std::string marker = folder_.file("marker"), log = folder_.file("log");
-  const std::string note = " int f = open(\"" + log + "\", O_WRONLY | O_CREAT | O_APPEND, 0644); if (f < 0) return 1; "
+  const std::string note = " int f = open(\"" + log +
+                           "\", O_WRONLY | O_CREAT | O_APPEND, 0644); if (f < 0) return 1; "
                            "static int noted; if (!noted++) (void)!write(f, \"x\", 1); close(f);";
   add("first", copy + note);
   add("kills", std::string(copy) + " if (access(\"" + marker + "\", F_OK)) { close(open(\"" + marker +
@@ -112,9 +112,8 @@ TEST_F(LocalDeviceTest, ACaseThatTwoRunnersDieOfIsACrash) {
   add("first", copy);
   add("kills", "kill(getppid(), SIGKILL); pause();");
   add("last", copy);
-  EXPECT_EQ(failures(),
-            (std::vector<std::string>{
-                "", "crash: the runner died twice in this case: killed by signal 9 (Killed)", ""}));
+  EXPECT_EQ(failures(), (std::vector<std::string>{
+                            "", "crash: the runner died twice in this case: killed by signal 9 (Killed)", ""}));
 }
 
 TEST_F(LocalDeviceTest, ARunnerThatCannotStartIsUnreachable) {
@@ -122,13 +121,27 @@ TEST_F(LocalDeviceTest, ARunnerThatCannotStartIsUnreachable) {
   add_object("early", c_object("#include <unistd.h>\n__attribute__((constructor)) static void go(void) { _exit(9); }\n"
                                "int early_argv(void **a) { return 0; }"));
   add("other", copy);
-  for (const std::string& text : failures()) EXPECT_EQ(text, "device unreachable: the runner does not start: exited with code 9");
+  for (const std::string& text : failures())
+    EXPECT_EQ(text, "device unreachable: the runner does not start: exited with code 9");
 }
 
 TEST_F(LocalDeviceTest, ANonsensicalRunnerIsGivenUp) {
-  add_object("odd", c_object("#include <stdio.h>\n__attribute__((constructor)) static void go(void) { puts(\"hello\"); }\n"
-                             "int odd_argv(void **a) { return 0; }"));
+  add_object("odd",
+             c_object("#include <stdio.h>\n__attribute__((constructor)) static void go(void) { puts(\"hello\"); }\n"
+                      "int odd_argv(void **a) { return 0; }"));
   EXPECT_EQ(failures()[0], "device unreachable: the runner does not start: it said \"hello\"");
+}
+
+TEST_F(LocalDeviceTest, AResultThatWasCutShortIsACrashOfItsCase) {
+  // The runner ends in the middle of a line; what is there looks like a result.
+  add_object("cut", c_object(R"(
+#include <unistd.h>
+__attribute__((constructor)) static void go(void) {
+  static const char text[] = "sonar-runner 1\nstart 0\nok 0 5 0 1.25 1.2";
+  _exit(write(1, text, sizeof text - 1) > 0 ? 0 : 1);
+}
+int cut_argv(void **a) { return 0; })"));
+  EXPECT_EQ(failures()[0], "crash: the runner died twice in this case: exited with code 0");
 }
 
 TEST_F(LocalDeviceTest, OnlyTheCasesThatNeedAnUnlinkableFunctionFail) {
@@ -143,9 +156,10 @@ TEST_F(LocalDeviceTest, OnlyTheCasesThatNeedAnUnlinkableFunctionFail) {
 }
 
 TEST_F(LocalDeviceTest, RunsOnTheFirstCoreGiven) {
-  add_object("core", c_object("#define _GNU_SOURCE\n#include <sched.h>\n#include <HalideRuntime.h>\nint core_argv(void **args) "
-                              "{ cpu_set_t s; sched_getaffinity(0, sizeof s, &s); return CPU_COUNT(&s) == 1 && "
-                              "CPU_ISSET(0, &s) ? 0 : -CPU_COUNT(&s); }"));
+  add_object("core",
+             c_object("#define _GNU_SOURCE\n#include <sched.h>\n#include <HalideRuntime.h>\nint core_argv(void **args) "
+                      "{ cpu_set_t s; sched_getaffinity(0, sizeof s, &s); return CPU_COUNT(&s) == 1 && "
+                      "CPU_ISSET(0, &s) ? 0 : -CPU_COUNT(&s); }"));
   batch_.cases[0].expected.clear();
   DeviceOptions options = test_device_options(folder_.path());
   options.cores = {0, 1};
@@ -193,7 +207,8 @@ TEST_F(LocalDeviceTest, AWorkFolderThatCannotBeMade) {
     make_local_device(options);
     FAIL();
   } catch (const EnvironmentError& e) {
-    EXPECT_NE(std::string(e.what()).find("cannot write the work folder /proc/no/such: "), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("cannot write the work folder /proc/no/such: "), std::string::npos)
+        << e.what();
   }
 }
 

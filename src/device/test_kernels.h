@@ -1,4 +1,5 @@
-// For the tests of this folder: small C functions in the calling convention of Halide's objects, and devices to run them.
+// For the tests of this folder: small C functions in the calling convention of Halide's objects, and devices to run
+// them.
 #pragma once
 #include <memory>
 #include <string>
@@ -22,8 +23,8 @@ class TestFolder {
   std::string path_;
 };
 
-/// A function `int NAME_argv(void** args)`. In `body`, DATA(i), COUNT(i) and EXTENT(i, d) speak of the i-th buffer. Compiled
-/// once per process and (name, body).
+/// A function `int NAME_argv(void** args)`. In `body`, DATA(i), COUNT(i) and EXTENT(i, d) speak of the i-th buffer.
+/// Compiled once per process and (name, body).
 std::string kernel_object(const std::string& name, const std::string& body);
 
 /// Compiles C source text as it is.

@@ -106,8 +106,8 @@ bool has_ended(int pid) {
   return waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid;
 }
 
-/// Kills the whole group and reaps its leader. The leader is reaped last: while it is a zombie its number, which is also
-/// the group's, cannot be given to another process.
+/// Kills the whole group and reaps its leader. The leader is reaped last: while it is a zombie its number, which is
+/// also the group's, cannot be given to another process.
 ProcessResult kill_group_and_reap(int pid) {
   ::kill(-pid, SIGKILL);
   siginfo_t info{};
@@ -180,7 +180,7 @@ struct ChildProcess::State {
   Spawned child;
   std::string received;  // from `taken` on: not yet given out as lines
   size_t taken = 0;
-  size_t searched = 0;   // no newline between `taken` and here
+  size_t searched = 0;  // no newline between `taken` and here
   std::optional<ProcessResult> end;
 
   ~State() {

@@ -8,13 +8,13 @@
 namespace sonar {
 
 struct ProcessOptions {
-  std::vector<std::string> command;     // command[0] is looked up in PATH when it has no slash
-  std::vector<int> cores;               // CPU affinity; empty: inherited
-  long memory_limit_mb = 0;             // RLIMIT_AS; 0: none
-  double cpu_limit_s = 0;               // RLIMIT_CPU; 0: none
+  std::vector<std::string> command;  // command[0] is looked up in PATH when it has no slash
+  std::vector<int> cores;            // CPU affinity; empty: inherited
+  long memory_limit_mb = 0;          // RLIMIT_AS; 0: none
+  double cpu_limit_s = 0;            // RLIMIT_CPU; 0: none
   int niceness = 0;
-  std::vector<std::string> environment; // "NAME=value", added to ours
-  std::string stderr_path;              // file to append to; empty: captured (run_process) or inherited (ChildProcess)
+  std::vector<std::string> environment;  // "NAME=value", added to ours
+  std::string stderr_path;               // file to append to; empty: captured (run_process) or inherited (ChildProcess)
 };
 
 /// How a process ended. Exactly one of exit_code >= 0, signal > 0, timed_out holds.
@@ -22,7 +22,7 @@ struct ProcessResult {
   int exit_code = -1;
   int signal = 0;
   bool timed_out = false;
-  std::string out, err;  // the last 1 MiB of each
+  std::string out, err;          // the last 1 MiB of each
   std::string describe() const;  // "exited with code 1: <last line of err>", "killed by signal 11 (Segmentation fault)"
 };
 
@@ -31,7 +31,8 @@ struct ProcessResult {
 ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0);
 
 /// A long-lived child that speaks lines on stdin and stdout. Dies with us (PR_SET_PDEATHSIG), has its own process
-/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps. One thread at a time.
+/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps. One thread at a
+/// time.
 class ChildProcess {
  public:
   explicit ChildProcess(const ProcessOptions& options);
@@ -43,7 +44,8 @@ class ChildProcess {
   bool write_line(const std::string& line);
   enum class Read { line, timeout, closed };
   /// Waits up to timeout_s (negative: for ever; 0: only what is there) for one line, without its newline. A last line
-  /// that lacks its newline was cut short and is never given out. After kill() and the end, what was written is still read.
+  /// that lacks its newline was cut short and is never given out. After kill() and the end, what was written is still
+  /// read.
   Read read_line(std::string& line, double timeout_s);
   /// Kills the group and reaps; how it ended. Safe to repeat.
   ProcessResult kill();
@@ -56,8 +58,8 @@ class ChildProcess {
   std::unique_ptr<State> state_;
 };
 
-/// Path of an executable that ships beside the running one, or in ../bin from there. The environment variable SONAR_BIN,
-/// when set, names the only folder searched. Throws EnvironmentError when it is missing.
+/// Path of an executable that ships beside the running one, or in ../bin from there. The environment variable
+/// SONAR_BIN, when set, names the only folder searched. Throws EnvironmentError when it is missing.
 std::string sibling_executable(const std::string& name);
 
 }  // namespace sonar

@@ -174,7 +174,8 @@ TEST(RunProcess, ACoreThatDoesNotExistIsAnError) {
       run_process(options);
       FAIL();
     } catch (const EnvironmentError& e) {
-      EXPECT_NE(std::string(e.what()).find("on cores " + std::to_string(core) + ": Invalid argument"), std::string::npos)
+      EXPECT_NE(std::string(e.what()).find("on cores " + std::to_string(core) + ": Invalid argument"),
+                std::string::npos)
           << e.what();
     }
   }
@@ -365,10 +366,9 @@ int play(const std::string& role, const std::string& argument) {
     return 0;
   }
   if (role == "spin") {
-    volatile long turns = 0;
-    for (long i = 0;; ++i) {
-      turns = i;
+    for (volatile bool for_ever = true; for_ever;) {
     }
+    return 1;
   }
   if (role == "cores") {
     cpu_set_t set;

@@ -22,9 +22,9 @@ std::string sibling_executable(const std::string& name) {
     const fs::path path = folder / name;
     if (access(path.c_str(), X_OK) == 0) return path.string();
   }
-  throw EnvironmentError(fmt::format(
-      "{} is neither in {} nor in {}; build or install it there, or let SONAR_BIN name its folder", name, own.string(),
-      (own.parent_path() / "bin").string()));
+  throw EnvironmentError(
+      fmt::format("{} is neither in {} nor in {}; build or install it there, or let SONAR_BIN name its folder", name,
+                  own.string(), (own.parent_path() / "bin").string()));
 }
 
 }  // namespace sonar

@@ -195,19 +195,22 @@ std::string join(const std::vector<int>& numbers) { return fmt::format("{}", fmt
   switch (step) {
     case Step::exec:
       if (error == ENOENT) {
-        throw EnvironmentError(fmt::format("{} not found, or the interpreter it names is missing; check the path", path));
+        throw EnvironmentError(
+            fmt::format("{} not found, or the interpreter it names is missing; check the path", path));
       }
       throw EnvironmentError(fmt::format("{} cannot be executed: {}", path, reason));
     case Step::pin:
-      throw EnvironmentError(fmt::format("cannot run {} on cores {}: {}; this process may use only some of the machine's {}",
-                                         path, join(options.cores), reason, sysconf(_SC_NPROCESSORS_CONF)));
+      throw EnvironmentError(
+          fmt::format("cannot run {} on cores {}: {}; this process may use only some of the machine's {}", path,
+                      join(options.cores), reason, sysconf(_SC_NPROCESSORS_CONF)));
     case Step::memory_limit:
       throw EnvironmentError(
           fmt::format("cannot limit the memory of {} to {} MB: {}", path, options.memory_limit_mb, reason));
     case Step::cpu_limit:
       throw EnvironmentError(
           fmt::format("cannot limit the CPU time of {} to {} s: {}", path, options.cpu_limit_s, reason));
-    default: throw EnvironmentError(fmt::format("cannot start {}: {}", path, reason));
+    default:
+      throw EnvironmentError(fmt::format("cannot start {}: {}", path, reason));
   }
 }
 
@@ -229,8 +232,8 @@ Spawned spawn(const ProcessOptions& options, bool capture_stderr) {
 
   Pipe in = make_pipe(), out = make_pipe(), err;
   if (!options.stderr_path.empty()) {
-    err.write = above_standard(
-        Descriptor(open(options.stderr_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)));
+    err.write =
+        above_standard(Descriptor(open(options.stderr_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)));
     if (!err.write.open()) {
       throw EnvironmentError(fmt::format("cannot write {}: {}", options.stderr_path, strerror(errno)));
     }

@@ -7,7 +7,7 @@ namespace sonar {
 
 struct Spawned {
   int pid = -1;
-  Descriptor exited;       // pidfd: readable once the child has ended
+  Descriptor exited;        // pidfd: readable once the child has ended
   Descriptor in, out, err;  // our ends of its pipes, not blocking; err is closed unless it was asked for
 };
 

@@ -21,11 +21,11 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr double kStartLimit_s = 60;    // loading Halide from a cold disk
+constexpr double kStartLimit_s = 60;  // loading Halide from a cold disk
 constexpr double kRuntimeLimit_s = 120;
 
 json to_json(const Target& target) {
-  return {{"halide", target.halide},       {"vector_floats", target.vector_floats}, {"l1_bytes", target.l1_bytes},
+  return {{"halide", target.halide},     {"vector_floats", target.vector_floats}, {"l1_bytes", target.l1_bytes},
           {"l2_bytes", target.l2_bytes}, {"registers", target.registers},         {"threads", target.threads}};
 }
 
@@ -56,13 +56,15 @@ class Worker {
         if (reply.is_object()) return reply;
         child_->kill();
         start();
-        return MeasureError{MeasureErrorKind::compile_error, "the compiler gave no sensible answer: " + line.substr(0, 200)};
+        return MeasureError{MeasureErrorKind::compile_error,
+                            "the compiler gave no sensible answer: " + line.substr(0, 200)};
       }
       case ChildProcess::Read::timeout:
         child_->kill();
         start();
         return MeasureError{MeasureErrorKind::compile_timeout, fmt::format("compiling took longer than {} s", limit_s)};
-      case ChildProcess::Read::closed: break;
+      case ChildProcess::Read::closed:
+        break;
     }
     MeasureError error{MeasureErrorKind::compile_error, "the compiler " + how_it_ended()};
     start();
@@ -145,8 +147,8 @@ Compiler::Compiler(const CompilerOptions& options) : state_(std::make_unique<Sta
   std::error_code error;
   fs::create_directories(options.work_folder, error);
   if (error)
-    throw EnvironmentError(
-        fmt::format("{}: {}; the compiler needs a writable folder for object files", options.work_folder, error.message()));
+    throw EnvironmentError(fmt::format("{}: {}; the compiler needs a writable folder for object files",
+                                       options.work_folder, error.message()));
   const std::string worker = options.worker.empty() ? sibling_executable("sonar-compiler") : options.worker;
   const size_t count = std::max<size_t>(1, options.cores.size());
   for (size_t i = 0; i < count; ++i) state_->workers.push_back(std::make_unique<Worker>(state_->options, worker, i));
@@ -193,7 +195,8 @@ std::string Compiler::runtime_object() {
   std::error_code error;
   if (fault.empty()) fs::rename(unfinished, path, error);
   if (error) fault = error.message();
-  if (!fault.empty()) throw EnvironmentError(fmt::format("Halide's runtime for {} cannot be made: {}", target_text(), fault));
+  if (!fault.empty())
+    throw EnvironmentError(fmt::format("Halide's runtime for {} cannot be made: {}", target_text(), fault));
   return path;
 }
 

@@ -14,22 +14,22 @@ namespace sonar {
 
 struct CompilerOptions {
   Target target;
-  std::vector<int> cores;          // one worker per core, pinned; empty: one unpinned worker
-  double time_limit_s = 20;        // per program
-  long memory_limit_mb = 4096;     // per worker
-  std::string work_folder;         // object files go here; made when missing
-  std::string worker;              // path of sonar-compiler; empty: beside the running executable
-  bool asserts = false;            // checks of bounds in the programs, twice the compile time: for tests
+  std::vector<int> cores;       // one worker per core, pinned; empty: one unpinned worker
+  double time_limit_s = 20;     // per program
+  long memory_limit_mb = 4096;  // per worker
+  std::string work_folder;      // object files go here; made when missing
+  std::string worker;           // path of sonar-compiler; empty: beside the running executable
+  bool asserts = false;         // checks of bounds in the programs, twice the compile time: for tests
 };
 
 struct CompileRequest {
   Subgraph subgraph;
   Knobs knobs;
-  std::string name;                // C symbol, unique in its batch
+  std::string name;  // C symbol, unique in its batch
 };
 
 struct CompileResult {
-  std::string object;              // path; the caller deletes it
+  std::string object;  // path; the caller deletes it
   std::optional<MeasureError> error;
   double seconds = 0;
 };
@@ -37,7 +37,8 @@ struct CompileResult {
 /// Members may be called from any thread, one at a time.
 class Compiler {
  public:
-  /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the target.
+  /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the
+  /// target.
   explicit Compiler(const CompilerOptions& options);
   ~Compiler();
   /// In the order of the requests. A worker that crashes, hangs or runs out of memory costs its one request.

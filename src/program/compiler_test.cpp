@@ -61,7 +61,8 @@ TEST_F(CompilerTest, CompilesInOrderAndTellsWhatItIs) {
   EXPECT_NE(compiler.target_text().find("-"), std::string::npos);
   std::vector<CompileRequest> requests;
   for (int i = 0; i < 7; ++i)
-    requests.push_back(request(fmt::format("pool-f32-n1-h4-w4-i{}-o{}-k1-s1-p0-linear", i + 8, i + 8), fmt::format("pool_{}", i)));
+    requests.push_back(
+        request(fmt::format("pool-f32-n1-h4-w4-i{}-o{}-k1-s1-p0-linear", i + 8, i + 8), fmt::format("pool_{}", i)));
   const std::vector<CompileResult> results = compiler.compile(requests);
   ASSERT_EQ(results.size(), 7u);
   for (int i = 0; i < 7; ++i) {

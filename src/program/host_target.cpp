@@ -56,7 +56,8 @@ Target host_target() {
   target.l2_bytes = cache_bytes(2);
   if (target.l1_bytes == 0 || target.l2_bytes == 0)
     throw EnvironmentError(
-        "the sizes of this machine's L1 and L2 caches cannot be found (/sys/devices/system/cpu/cpu0/cache); mount sysfs");
+        "the sizes of this machine's L1 and L2 caches cannot be found (/sys/devices/system/cpu/cpu0/cache); mount "
+        "sysfs");
   return target;
 }
 

@@ -23,7 +23,7 @@ std::vector<int> padded_vectors(const Target& target, int extent) {
   std::vector<int> result;
   for (int lanes = 1; lanes <= 2 * native; lanes *= 2) {
     const bool usual = 2 * lanes >= native;
-    const bool fills_less_than_half = lanes >= 2 * extent;       // most lanes would be idle
+    const bool fills_less_than_half = lanes >= 2 * extent;  // most lanes would be idle
     const bool narrow_fits = lanes >= extent && 2 * lanes < native;
     if ((usual && !fills_less_than_half) || (narrow_fits && !fills_less_than_half)) result.push_back(lanes);
   }

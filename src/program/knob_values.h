@@ -12,8 +12,11 @@ inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 inline int round_up(int a, int b) { return ceil_div(a, b) * b; }
 inline float log2_of(double value) { return static_cast<float>(std::log2(1 + value)); }
 
-/// Unrolled vector multiply-adds cost about 0.8 ms of compile time each.
-inline constexpr int kMaxUnrolled = 512;
+/// Unrolled vector multiply-adds of a tile. More cost compile time and gain nothing: the best programs found stay
+/// below.
+inline constexpr int kMaxUnrolled = 192;
+/// Where the loops are split into edges and interior, each with a copy of the tile.
+inline constexpr int kMaxUnrolledOfCopies = 64;
 
 /// Those of `candidates` that are <= limit; never empty (the first one stays).
 std::vector<int> up_to(const std::vector<int>& candidates, int limit);

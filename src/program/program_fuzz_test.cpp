@@ -38,7 +38,8 @@ std::vector<float> pack(const std::vector<float>& values, const Argument& argume
   return packed;
 }
 
-/// Runs a compiled program between guards; returns the output. With `bare`, buffers carry nothing but their host pointer.
+/// Runs a compiled program between guards; returns the output. With `bare`, buffers carry nothing but their host
+/// pointer.
 std::vector<float> run(int (*function)(void**), const std::vector<Argument>& arguments,
                        const std::vector<std::vector<float>>& inputs, bool bare) {
   std::vector<std::vector<float>> storage;
@@ -79,7 +80,8 @@ struct Trial {
   std::shared_ptr<const ProgramSpace> space;
 };
 
-std::vector<Trial> make_trials(const Target& target, SubgraphKind kind, int subgraphs, int programs_each, Random& random) {
+std::vector<Trial> make_trials(const Target& target, SubgraphKind kind, int subgraphs, int programs_each,
+                               Random& random) {
   std::vector<Trial> trials;
   for (int i = 0; i < subgraphs; ++i) {
     const Subgraph subgraph = random_subgraph(kind, random);
@@ -110,7 +112,8 @@ void compile_run_and_compare(const Target& target, const std::vector<Trial>& tri
   link.command = {"c++", "-shared", "-Wl,-Bsymbolic", "-o", library, compiler.runtime_object()};
   for (size_t i = 0; i < results.size(); ++i) {
     ASSERT_FALSE(results[i].error) << trials[i].request.subgraph.key() << " "
-                                   << trials[i].space->to_text(trials[i].request.knobs) << ": " << results[i].error->message;
+                                   << trials[i].space->to_text(trials[i].request.knobs) << ": "
+                                   << results[i].error->message;
     link.command.push_back(results[i].object);
   }
   const ProcessResult linked = run_process(link);
@@ -160,8 +163,8 @@ TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz,
-                         testing::Values(SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool, SubgraphKind::dense,
-                                         SubgraphKind::squeeze_excite),
+                         testing::Values(SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool,
+                                         SubgraphKind::dense, SubgraphKind::squeeze_excite),
                          [](const auto& info) { return std::string(to_text(info.param)); });
 
 }  // namespace

@@ -85,7 +85,8 @@ Knobs ProgramSpace::crossover(const Knobs& a, const Knobs& b, Random& random) co
 }
 
 std::string ProgramSpace::to_text(const Knobs& values) const {
-  if (values.size() != knobs().size()) throw InternalError("a knob vector of another program space: " + subgraph().key());
+  if (values.size() != knobs().size())
+    throw InternalError("a knob vector of another program space: " + subgraph().key());
   std::string text;
   for (size_t i = 0; i < values.size(); ++i) {
     if (i > 0) text += ' ';
@@ -104,7 +105,8 @@ Knobs ProgramSpace::from_text(const std::string& text) const {
     const std::string name = word.substr(0, equals);
     const auto spec = std::find_if(knobs().begin(), knobs().end(), [&](const KnobSpec& s) { return s.name == name; });
     if (equals == std::string::npos || spec == knobs().end())
-      throw UserError("'" + word + "' names no knob of " + subgraph().key() + "; write NAME=VALUE for each of its knobs");
+      throw UserError("'" + word + "' names no knob of " + subgraph().key() +
+                      "; write NAME=VALUE for each of its knobs");
     const size_t i = spec - knobs().begin();
     if (seen[i]) throw UserError("knob '" + name + "' is given twice");
     int value = 0;
@@ -124,14 +126,20 @@ Knobs ProgramSpace::from_text(const std::string& text) const {
 }
 
 std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const Target& target) {
-  if (subgraph.height + 2 * subgraph.padding < subgraph.kernel || subgraph.width + 2 * subgraph.padding < subgraph.kernel)
+  if (subgraph.height + 2 * subgraph.padding < subgraph.kernel ||
+      subgraph.width + 2 * subgraph.padding < subgraph.kernel)
     throw UserError(subgraph.key() + ": the kernel is larger than the padded input");
   switch (subgraph.kind) {
-    case SubgraphKind::conv: return make_conv_space(subgraph, target);
-    case SubgraphKind::depthwise: return make_depthwise_space(subgraph, target);
-    case SubgraphKind::pool: return make_pool_space(subgraph, target);
-    case SubgraphKind::dense: return make_dense_space(subgraph, target);
-    case SubgraphKind::squeeze_excite: return make_squeeze_excite_space(subgraph, target);
+    case SubgraphKind::conv:
+      return make_conv_space(subgraph, target);
+    case SubgraphKind::depthwise:
+      return make_depthwise_space(subgraph, target);
+    case SubgraphKind::pool:
+      return make_pool_space(subgraph, target);
+    case SubgraphKind::dense:
+      return make_dense_space(subgraph, target);
+    case SubgraphKind::squeeze_excite:
+      return make_squeeze_excite_space(subgraph, target);
   }
   throw InternalError("unknown subgraph kind");
 }

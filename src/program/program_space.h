@@ -15,11 +15,11 @@ inline constexpr int kProgramSpaceVersion = 1;
 
 /// What schedules depend on.
 struct Target {
-  std::string halide;        // "host", or a Halide target string; features such as no_runtime are added by the compiler
-  int vector_floats = 8;     // native width in float32 lanes
+  std::string halide;     // "host", or a Halide target string; features such as no_runtime are added by the compiler
+  int vector_floats = 8;  // native width in float32 lanes
   long l1_bytes = 32 << 10;
   long l2_bytes = 1 << 20;
-  int registers = 16;        // vector registers
+  int registers = 16;  // vector registers
   int threads = 1;
 };
 
@@ -27,11 +27,13 @@ struct Target {
 Target host_target();
 
 struct KnobSpec {
-  std::string name;         // "tile_channels", "vector", ...
+  std::string name;         // "vector", "tile_width", ...
   std::vector<int> values;  // allowed values, ascending
 };
 
-/// One tensor argument of a program, in calling order; the output is the last.
+/// One tensor argument of a program, in calling order; the output is the last. Extents are constants in the code, which
+/// reads nothing of a halide_buffer_t but its host pointer (unless compiled with asserts): a value may be handed from
+/// one program to the next in a buffer of another shape.
 struct Argument {
   enum class Role { input, weight, bias, residual, output };
   Role role = Role::input;
@@ -61,7 +63,7 @@ class ProgramSpace {
   Knobs mutate(const Knobs& knobs, Random& random) const;
   /// A legal program, each knob from one of the parents.
   Knobs crossover(const Knobs& a, const Knobs& b, Random& random) const;
-  /// "tile_channels=16 tile_width=4 ..." and back; throws UserError naming the knob.
+  /// "vector=16 tile_width=4 ..." and back; throws UserError naming the knob.
   std::string to_text(const Knobs& knobs) const;
   Knobs from_text(const std::string& text) const;
 };

@@ -39,8 +39,9 @@ TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
     Subgraph subgraph = random_subgraph(kKinds[i % 5], random);
     if (random.below(3) == 0) {  // large ones too: nothing is compiled here
       subgraph.in_channels = 1 + random.below(1000);
-      subgraph.out_channels =
-          subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense ? 1 + random.below(1000) : subgraph.in_channels;
+      subgraph.out_channels = subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense
+                                  ? 1 + random.below(1000)
+                                  : subgraph.in_channels;
     }
     constexpr int kLanes[] = {1, 4, 8, 16};
     const auto space = make_program_space(subgraph, target_of(kLanes[random.below(4)], 1 + random.below(2)));
@@ -76,7 +77,8 @@ TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
       return count;
     };
     EXPECT_EQ(arguments.front().role, Argument::Role::input);
-    EXPECT_EQ(elements(arguments.front()), long(subgraph.batch) * subgraph.height * subgraph.width * subgraph.in_channels);
+    EXPECT_EQ(elements(arguments.front()),
+              long(subgraph.batch) * subgraph.height * subgraph.width * subgraph.in_channels);
     EXPECT_EQ(arguments.back().role, Argument::Role::output);
     EXPECT_EQ(elements(arguments.back()),
               long(subgraph.batch) * subgraph.out_height() * subgraph.out_width() * subgraph.out_channels);
@@ -129,12 +131,17 @@ TEST(ProgramSpace, MutationsReachEveryKnob) {
 TEST(ProgramSpace, TextErrorsNameTheKnob) {
   const auto space = make_program_space(parse_subgraph("pool-f32-n1-h4-w4-i64-o64-k1-s1-p0-linear"), target_of(16));
   const std::string text = space->to_text(space->default_program());
-  EXPECT_NE(message_of([&] { space->from_text(text + " colour=3"); }).find("'colour=3' names no knob"), std::string::npos);
-  EXPECT_NE(message_of([&] { space->from_text(text + " unroll=1"); }).find("knob 'unroll' is given twice"), std::string::npos);
-  EXPECT_NE(message_of([&] { space->from_text("vector=7"); }).find("knob 'vector' cannot be '7'; its values are 8, 16, 32"),
+  EXPECT_NE(message_of([&] { space->from_text(text + " colour=3"); }).find("'colour=3' names no knob"),
             std::string::npos);
-  EXPECT_NE(message_of([&] { space->from_text("vector=16x"); }).find("knob 'vector' cannot be '16x'"), std::string::npos);
-  EXPECT_NE(message_of([&] { space->from_text("vector=16"); }).find("knob 'tile_vectors' is missing"), std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text(text + " unroll=1"); }).find("knob 'unroll' is given twice"),
+            std::string::npos);
+  EXPECT_NE(
+      message_of([&] { space->from_text("vector=7"); }).find("knob 'vector' cannot be '7'; its values are 8, 16, 32"),
+      std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text("vector=16x"); }).find("knob 'vector' cannot be '16x'"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { space->from_text("vector=16"); }).find("knob 'tile_vectors' is missing"),
+            std::string::npos);
 }
 
 TEST(ProgramSpace, RefusesWhatIsNoProgram) {
@@ -143,8 +150,9 @@ TEST(ProgramSpace, RefusesWhatIsNoProgram) {
   EXPECT_NE(space->why_illegal({1, 2}), "");
   knobs[0] = 5;
   EXPECT_EQ(space->why_illegal(knobs), "vector cannot be 5");
-  EXPECT_NE(message_of([] { make_program_space(parse_subgraph("conv-f32-n1-h1-w1-i3-o4-k3-s2-p0-linear"), target_of(16)); })
-                .find("the kernel is larger than the padded input"),
+  EXPECT_NE(message_of([] {
+              make_program_space(parse_subgraph("conv-f32-n1-h1-w1-i3-o4-k3-s2-p0-linear"), target_of(16));
+            }).find("the kernel is larger than the padded input"),
             std::string::npos);
 }
 

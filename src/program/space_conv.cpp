@@ -63,7 +63,7 @@ class ConvSpace : public ProgramSpace {
         {"tile_height", up_to({1, 2, 3, 4}, shape_.out_height)},
         {"unroll", divisors(shape_.taps, 16)},
         {"kernel_rows", shape_.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
-        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4}},
+        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6}},
         {"pixels_inside", {0, 1}},
         {"group", up_to({0, 1, 2, 4, 8, 16}, ceil_div(shape_.out_channels, vectors.front()) - 1)},
         {"band", up_to({0, 1, 2, 4, 8, 16, 32}, (one_row ? shape_.out_width : shape_.out_height) - 1)},
@@ -80,9 +80,9 @@ class ConvSpace : public ProgramSpace {
     const ConvSchedule s = decode_conv(knobs);
     if (s.tile() >= shape_.out_channels + s.vector) return "the tile has whole vectors beyond the last channel";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
-    if (unrolled(s) > kMaxUnrolled) return "more than 512 unrolled multiply-adds";
-    if (s.padding == ConvPadding::inlined && subgraph_.padding > 0 && 4 * unrolled(s) > kMaxUnrolled)
-      return "inlined padding makes several copies of the loop body: more than 512 unrolled multiply-adds";
+    if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
+    if (s.padding >= ConvPadding::inlined_columns_apart && unrolled(s) > kMaxUnrolledOfCopies)
+      return "too many unrolled multiply-adds for copies of the loops";
     if (!s.block_is_tile && (s.tile_vectors == 1 || ceil_div(shape_.out_channels, s.vector) % s.tile_vectors != 0))
       return s.tile_vectors == 1 ? "packing by vector is packing by tile when a tile is one vector"
                                  : "packing by vector needs tiles that divide the channels' vectors";
@@ -111,9 +111,9 @@ class ConvSpace : public ProgramSpace {
     knobs[2] = largest_up_to(specs_[2].values, std::max(1, std::min(8, target_.registers / 2) / knobs[1]));
     knobs[3] = 1;
     knobs[4] = largest_up_to(specs_[4].values, 4);
-    knobs[6] = subgraph_.padding == 0        ? 0
+    knobs[6] = subgraph_.padding == 0   ? 0
                : shape_.out_height == 1 ? static_cast<int>(ConvPadding::root)
-                                             : static_cast<int>(ConvPadding::row);
+                                        : static_cast<int>(ConvPadding::row);
     knobs[10] = 1;
     knobs[11] = specs_[11].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
@@ -139,11 +139,11 @@ class ConvSpace : public ProgramSpace {
     const ConvSchedule s = decode_conv(knobs);
     std::vector<float> f = knob_features(knobs);
     const double tile_outputs = double(s.tile()) * s.tile_width * s.tile_height;
-    const double tile_inputs =
-        double((s.tile_width - 1) * shape_.pixel_step + shape_.taps) * ((s.tile_height - 1) * shape_.row_step + shape_.kernel);
+    const double tile_inputs = double((s.tile_width - 1) * shape_.pixel_step + shape_.taps) *
+                               ((s.tile_height - 1) * shape_.row_step + shape_.kernel);
     const double tile_weights = double(s.tile()) * shape_.taps * shape_.kernel;
-    const double computed = double(channel_tiles(s)) * s.tile() * ceil_div(shape_.out_width, s.tile_width) * s.tile_width *
-                            ceil_div(shape_.out_height, s.tile_height) * s.tile_height;
+    const double computed = double(channel_tiles(s)) * s.tile() * ceil_div(shape_.out_width, s.tile_width) *
+                            s.tile_width * ceil_div(shape_.out_height, s.tile_height) * s.tile_height;
     const double useful = double(shape_.out_channels) * shape_.out_width * shape_.out_height;
     const int group = s.group == 0 ? channel_tiles(s) : s.group;
     const int band = s.band == 0 ? band_tiles(s) : s.band;
@@ -152,14 +152,15 @@ class ConvSpace : public ProgramSpace {
     f.push_back(log2_of(tile_outputs));
     f.push_back(log2_of(tile_inputs * 4));
     f.push_back(log2_of(tile_weights * 4));
-    f.push_back(float(useful / computed));                                    // 1: no work is wasted on tails
+    f.push_back(float(useful / computed));  // 1: no work is wasted on tails
     f.push_back(float(s.vector) / float(target_.vector_floats));
     f.push_back(float(double(s.tile_width) * s.tile_height * s.tile_vectors /
-                      (s.tile_width * s.tile_height + s.tile_vectors)));      // multiply-adds per load
+                      (s.tile_width * s.tile_height + s.tile_vectors)));  // multiply-adds per load
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l1_bytes)));
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l2_bytes)));
     f.push_back(log2_of(tile_inputs * 4 * band / double(target_.l2_bytes)));
     f.push_back(log2_of(double(channel_tiles(s))));
+    for (int kind = 0; kind <= 6; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
     f.push_back(log2_of(useful / tile_outputs));
     return f;
   }
@@ -167,7 +168,8 @@ class ConvSpace : public ProgramSpace {
  private:
   int channel_tiles(const ConvSchedule& s) const { return ceil_div(shape_.out_channels, s.tile()); }
   int band_tiles(const ConvSchedule& s) const {
-    return shape_.out_height == 1 ? ceil_div(shape_.out_width, s.tile_width) : ceil_div(shape_.out_height, s.tile_height);
+    return shape_.out_height == 1 ? ceil_div(shape_.out_width, s.tile_width)
+                                  : ceil_div(shape_.out_height, s.tile_height);
   }
   int accumulators(const ConvSchedule& s) const {
     return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;

@@ -24,7 +24,8 @@ namespace {
 class DenseSpace : public ProgramSpace {
  public:
   DenseSpace(const Subgraph& subgraph, const Target& target) : subgraph_(subgraph), target_(target) {
-    if (subgraph.height != 1 || subgraph.width != 1 || subgraph.kernel != 1 || subgraph.stride != 1 || subgraph.padding != 0)
+    if (subgraph.height != 1 || subgraph.width != 1 || subgraph.kernel != 1 || subgraph.stride != 1 ||
+        subgraph.padding != 0)
       throw UserError(subgraph.key() + ": a dense layer has height, width, kernel and stride 1 and no padding");
     const std::vector<int> vectors = padded_vectors(target, outputs());
     const bool divisible = std::any_of(vectors.begin(), vectors.end(), [&](int v) { return inputs() % v == 0; });
@@ -55,7 +56,7 @@ class DenseSpace : public ProgramSpace {
     }
     if (reduction(s) % s.unroll != 0) return "the unrolling does not divide the inputs of a partial sum";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
-    if (accumulators(s) * s.unroll > kMaxUnrolled) return "more than 512 unrolled multiply-adds";
+    if (accumulators(s) * s.unroll > kMaxUnrolled) return "too many unrolled multiply-adds";
     return "";
   }
 

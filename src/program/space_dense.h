@@ -8,10 +8,10 @@ namespace sonar {
 struct DenseSchedule {
   bool along_inputs;  // the vector axis
   int vector;
-  int tile_outputs;   // vectors of outputs per tile; single outputs when the vector runs along the inputs
+  int tile_outputs;  // vectors of outputs per tile; single outputs when the vector runs along the inputs
   int tile_batch;
-  int partial_sums;   // divides the inputs
-  int unroll;         // of what remains of the inputs; divides it
+  int partial_sums;  // divides the inputs
+  int unroll;        // of what remains of the inputs; divides it
   bool batch_inside;
   bool parallel;
   int tile() const { return along_inputs ? tile_outputs : vector * tile_outputs; }

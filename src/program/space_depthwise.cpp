@@ -34,7 +34,7 @@ class DepthwiseSpace : public ProgramSpace {
         {"tile_width", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16}, subgraph.out_width())},
         {"tile_height", up_to({1, 2, 3, 4}, subgraph.out_height())},
         {"unroll_rows", subgraph.kernel == 1 ? std::vector<int>{1} : std::vector<int>{0, 1}},
-        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5}},
+        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7}},
         {"order", {0, 1, 2}},
         {"band", up_to({0, 1, 2, 4, 8, 16}, subgraph.out_height() - 1)},
         {"parallel", parallel_values(target)},
@@ -49,14 +49,15 @@ class DepthwiseSpace : public ProgramSpace {
     const DepthwiseSchedule s = decode_depthwise(knobs);
     if (s.tile() > channels()) return "the tile has more channels than the input";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
-    if (unrolled(s) > kMaxUnrolled) return "more than 512 unrolled multiply-adds";
-    if (s.padding == DepthwisePadding::inlined && subgraph_.padding > 0 && 4 * unrolled(s) > kMaxUnrolled)
-      return "inlined padding makes several copies of the loop body: more than 512 unrolled multiply-adds";
+    if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
+    if (s.padding >= DepthwisePadding::inlined_columns_apart && unrolled(s) > kMaxUnrolledOfCopies)
+      return "too many unrolled multiply-adds for copies of the loops";
     if (s.padding == DepthwisePadding::plane && s.order != DepthwiseOrder::channels_rows_columns)
       return "a channel's plane is padded only where channels are the outer loop";
     if (s.band != 0 && s.order != DepthwiseOrder::channels_rows_columns)
       return "a band does nothing where rows are the outer loop";
-    if (s.band >= ceil_div(subgraph_.out_height(), s.tile_height)) return "the band is no smaller than the number of tile rows";
+    if (s.band >= ceil_div(subgraph_.out_height(), s.tile_height))
+      return "the band is no smaller than the number of tile rows";
     if (channels() == s.tile() && s.order != DepthwiseOrder::channels_rows_columns)
       return "a single channel tile leaves no order to choose";
     return "";
@@ -67,11 +68,12 @@ class DepthwiseSpace : public ProgramSpace {
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
     knobs[1] = 1;
     knobs[2] = largest_up_to(specs_[2].values, 4);
+    for (int width : {8, 7, 6, 5})
+      if (subgraph_.out_width() % width == 0 && knobs[2] == 4) knobs[2] = width;
     knobs[3] = 1;
-    knobs[4] = subgraph_.kernel == 1 ? 1 : 0;
-    knobs[5] = static_cast<int>(subgraph_.padding == 0 ? DepthwisePadding::inlined : DepthwisePadding::row);
-    knobs[6] = static_cast<int>(channels() == knobs[0] ? DepthwiseOrder::channels_rows_columns
-                                                       : DepthwiseOrder::rows_channels_columns);
+    knobs[4] = subgraph_.kernel <= 3 ? 1 : 0;
+    knobs[5] = static_cast<int>(DepthwisePadding::inlined);
+    knobs[6] = static_cast<int>(DepthwiseOrder::channels_rows_columns);
     knobs[8] = specs_[8].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
@@ -111,7 +113,7 @@ class DepthwiseSpace : public ProgramSpace {
     f.push_back(log2_of(padded_row * channels() * (s.tile_height * stride + kernel) / double(target_.l1_bytes)));
     f.push_back(log2_of(padded_row * s.tile() * subgraph_.height / double(target_.l1_bytes)));
     f.push_back(log2_of(padded_row * channels() * subgraph_.height / double(target_.l2_bytes)));
-    for (int kind = 0; kind <= 5; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
+    for (int kind = 0; kind <= 7; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
     for (int order = 0; order <= 2; ++order) f.push_back(static_cast<int>(s.order) == order ? 1.0f : 0.0f);
     return f;
   }

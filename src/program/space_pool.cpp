@@ -1,13 +1,14 @@
 #include "program/space_pool.h"
 
-#include "model/error.h"
+#include <algorithm>
+
 #include "program/knob_values.h"
 #include "program/space_kinds.h"
 
 namespace sonar {
 
 PoolSchedule decode_pool(const Knobs& k) {
-  return {.vector = k[0], .tile_vectors = k[1], .partial_sums = k[2], .unroll = k[3]};
+  return {.vector = k[0], .tile_vectors = k[1], .partial_sums = k[2], .unroll = k[3], .parallel = k[4] == 1};
 }
 
 namespace {
@@ -21,6 +22,7 @@ class PoolSpace : public ProgramSpace {
         {"tile_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16}, channels() / vectors.front())},
         {"partial_sums", divisors(pixels(), 8)},
         {"unroll", divisors(pixels(), 16)},
+        {"parallel", parallel_values(target)},
     };
   }
 
@@ -37,9 +39,9 @@ class PoolSpace : public ProgramSpace {
   }
 
   Knobs default_program() const override {
-    Knobs knobs = {largest_up_to(specs_[0].values, target_.vector_floats), 1, 1, 1};
-    knobs[1] = largest_up_to(specs_[1].values, std::min(4, channels() / knobs[0]));
-    return knobs;
+    const int vector = largest_up_to(specs_[0].values, target_.vector_floats);
+    const int tile_vectors = largest_up_to(specs_[1].values, std::min(4, channels() / vector));
+    return {vector, tile_vectors, 1, 1, specs_[4].values.back()};
   }
 
   std::vector<Argument> arguments(const Knobs&) const override {

@@ -9,6 +9,7 @@ struct PoolSchedule {
   int vector, tile_vectors;
   int partial_sums;  // divides the pixels
   int unroll;        // of what remains of the pixels; divides it
+  bool parallel;
   int tile() const { return vector * tile_vectors; }
 };
 PoolSchedule decode_pool(const Knobs& knobs);

@@ -19,7 +19,8 @@ SqueezeExciteSchedule decode_squeeze_excite(const Knobs& k) {
           .excite_sums = k[7],
           .scale_vectors = k[8],
           .scale_pixels = k[9],
-          .scale_channels_outside = k[10] == 1};
+          .scale_channels_outside = k[10] == 1,
+          .parallel = k[11] == 1};
 }
 
 namespace {
@@ -45,6 +46,7 @@ class SqueezeExciteSpace : public ProgramSpace {
         {"scale_vectors", up_to({1, 2, 3, 4}, most)},
         {"scale_pixels", up_to({1, 2, 4, 8}, pixels())},
         {"scale_channels_outside", {0, 1}},
+        {"parallel", parallel_values(target)},
     };
   }
 
@@ -56,9 +58,11 @@ class SqueezeExciteSpace : public ProgramSpace {
     const SqueezeExciteSchedule s = decode_squeeze_excite(knobs);
     if (s.mean_tile() > channels()) return "the mean's tile has more channels than the input";
     if (s.scale_tile() > channels()) return "the scaling's tile has more channels than the input";
-    if (s.squeeze_tile() >= subgraph_.squeeze + s.squeeze_vector) return "the first layer's tile has whole vectors too many";
+    if (s.squeeze_tile() >= subgraph_.squeeze + s.squeeze_vector)
+      return "the first layer's tile has whole vectors too many";
     if (s.excite_tile() >= channels() + s.vector) return "the second layer's tile has whole vectors too many";
-    if (native(s.vector) * s.mean_vectors > target_.registers || native(s.squeeze_vector) * s.squeeze_vectors * s.squeeze_sums > target_.registers ||
+    if (native(s.vector) * s.mean_vectors > target_.registers ||
+        native(s.squeeze_vector) * s.squeeze_vectors * s.squeeze_sums > target_.registers ||
         native(s.vector) * s.excite_vectors * s.excite_sums > target_.registers ||
         native(s.vector) * s.scale_vectors * s.scale_pixels > target_.registers)
       return "a tile exceeds the vector registers";
@@ -75,6 +79,7 @@ class SqueezeExciteSpace : public ProgramSpace {
     knobs[6] = largest_up_to(specs_[6].values, std::min(4, most));
     knobs[8] = largest_up_to(specs_[8].values, std::min(2, most));
     knobs[10] = 0;
+    knobs[11] = specs_[11].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
     return knobs;

@@ -84,6 +84,33 @@ std::pair<TickText, std::string> latency_ticks(const Axis& axis) {
   return {plain_ticks(axis, milliseconds ? 1e3 : 1.0), milliseconds ? "ms" : "µs"};
 }
 
+/// Numbers that refer to the table of the front. Those with a meaning are placed first; one that would lie on another
+/// is left out.
+std::string front_labels(const std::vector<const NetworkView*>& front, const Frame& frame) {
+  struct Box {
+    double left, right, bottom;
+  };
+  std::vector<Box> placed;
+  std::string svg;
+  for (const bool meaning : {true, false})
+    for (size_t i = 0; i < front.size(); ++i) {
+      const NetworkView& view = *front[i];
+      if ((view.knee || view.selected) != meaning) continue;
+      std::string text = std::to_string(i + 1);
+      if (view.knee) text += " knee";
+      if (view.selected) text += " chosen";
+      const double right = frame.px(view.objectives.latency_us) - 8, bottom = frame.py(view.objectives.accuracy) - 9;
+      const Box box{right - 7.5 * text.size(), right, bottom};
+      const bool covered = std::any_of(placed.begin(), placed.end(), [&](const Box& other) {
+        return box.left < other.right && other.left < box.right && std::fabs(box.bottom - other.bottom) < 13;
+      });
+      if (covered) continue;
+      placed.push_back(box);
+      svg += label(meaning ? "mark strong" : "mark", right, bottom, "end", text);
+    }
+  return svg;
+}
+
 struct Colour {
   double red, green, blue;
 };
@@ -155,22 +182,13 @@ std::string front_chart(const ReportData& data) {
   if (!front.empty()) {
     svg += fmt::format("<path class=\"front\" d=\"{}H{}\"/>", steps.text(), coordinate(frame.left + frame.width));
   }
-  double last_x = -kInfinity, last_y = -kInfinity;
-  for (size_t i = 0; i < front.size(); ++i) {
-    const NetworkView& view = *front[i];
-    const double x = frame.px(view.objectives.latency_us), y = frame.py(view.objectives.accuracy);
-    if (view.knee) svg += fmt::format("<circle class=\"ring\" cx=\"{}\" cy=\"{}\" r=\"10\"/>", coordinate(x), coordinate(y));
-    svg += circle("pt front-pt", x, y, 5.5, tip_of(view));
-    // Numbers refer to the table of the front; one that would lie on its neighbour's is left out.
-    std::string text = std::to_string(i + 1);
-    if (view.knee) text += " knee";
-    if (view.selected) text += " chosen";
-    const bool marked = view.knee || view.selected;
-    if (!marked && std::fabs(x - last_x) < 18 && std::fabs(y - last_y) < 14) continue;
-    svg += label(marked ? "mark strong" : "mark", x - 8, y - 9, "end", text);
-    last_x = x, last_y = y;
+  for (const NetworkView* view : front) {
+    const double x = frame.px(view->objectives.latency_us), y = frame.py(view->objectives.accuracy);
+    if (view->knee)
+      svg += fmt::format("<circle class=\"ring\" cx=\"{}\" cy=\"{}\" r=\"10\"/>", coordinate(x), coordinate(y));
+    svg += circle("pt front-pt", x, y, 5.5, tip_of(*view));
   }
-  return svg + "</svg>";
+  return svg + front_labels(front, frame) + "</svg>";
 }
 
 std::string learning_chart(const ReportData& data) {
@@ -183,11 +201,16 @@ std::string learning_chart(const ReportData& data) {
   if (steps.empty() || accuracy.empty()) return nothing("No validation has been recorded yet.");
   // Slices double from round to round, so that a linear axis would squeeze the early ones into a corner.
   const bool logarithmic = steps.high > 12 * steps.low;
-  Frame frame{56, 30, 960, 350, logarithmic ? log_axis(steps.low, steps.high, 7) : linear_axis(0, steps.high, 8),
+  Frame frame{56,
+              30,
+              960,
+              350,
+              logarithmic ? log_axis(steps.low, steps.high, 7) : linear_axis(0, steps.high, 8),
               accuracy_axis(accuracy, 6)};
   std::string svg = open_svg(1040, 430, "validation accuracy against optimiser steps");
-  svg += frame_svg(frame, logarithmic ? "optimiser steps (logarithmic)" : "optimiser steps",
-                   [](double tick) { return count_text(tick); }, "validation accuracy, %", plain_ticks(frame.y, 0.01));
+  svg += frame_svg(
+      frame, logarithmic ? "optimiser steps (logarithmic)" : "optimiser steps",
+      [](double tick) { return count_text(tick); }, "validation accuracy, %", plain_ticks(frame.y, 0.01));
   std::vector<const NetworkView*> order;
   for (const NetworkView& view : data.networks) order.push_back(&view);
   std::stable_sort(order.begin(), order.end(), [](const NetworkView* a, const NetworkView* b) {
@@ -219,17 +242,21 @@ std::string subgraph_chart(const ReportData& data) {
     for (const auto& improvement : view.curve) latency.add(improvement.best_us);
   }
   if (latency.empty()) return nothing("No program has been measured with success yet.");
-  Frame frame{56, 30, 440, 290, linear_axis(0, std::max(1.0, programs.high), 6), padded_latency_axis(latency, 5)};
+  Frame frame{56, 30, 440, 290, linear_axis(0, std::max(5.0, programs.high), 6), padded_latency_axis(latency, 5)};
   const auto [y_text, y_unit] = latency_ticks(frame.y);
   std::string svg = open_svg(510, 370, "best latency of the subgraphs against programs tried");
-  svg += frame_svg(frame, "programs tried on the subgraph", [](double tick) { return count_text(tick); },
-                   "best latency, " + y_unit, y_text);
+  svg += frame_svg(
+      frame, "programs tried on the subgraph", [](double tick) { return count_text(tick); }, "best latency, " + y_unit,
+      y_text);
   for (size_t i = 0; i < shown; ++i) {
     const SubgraphView& view = data.subgraphs[i];
     if (view.curve.empty()) continue;
     PathData path;
-    for (const auto& improvement : view.curve) path.step_to(frame.px(improvement.programs), frame.py(improvement.best_us));
+    for (const auto& improvement : view.curve)
+      path.step_to(frame.px(improvement.programs), frame.py(improvement.best_us));
     path.step_to(frame.px(view.programs), frame.py(view.best_us));
+    svg += fmt::format("<circle class=\"end k{}\" cx=\"{}\" cy=\"{}\" r=\"2.4\"/>", i + 1,
+                       coordinate(frame.px(view.programs)), coordinate(frame.py(view.best_us)));
     svg += line(fmt::format("ln k{}", i + 1), path,
                 fmt::format("{}\n{} after {}", view.key, latency_text(view.best_us), plural(view.programs, "program")));
   }
@@ -272,11 +299,12 @@ std::string network_latency_chart(const ReportData& data, const std::vector<cons
   }
   if (latency.empty()) return nothing("No network has a valid program for each of its subgraphs yet.");
   const double programs = data.programs.size();
-  Frame frame{56, 30, 440, 290, linear_axis(0, programs, 5), padded_latency_axis(latency, 5)};
+  Frame frame{56, 30, 440, 290, linear_axis(0, std::max(5.0, programs), 5), padded_latency_axis(latency, 5)};
   const auto [y_text, y_unit] = latency_ticks(frame.y);
   std::string svg = open_svg(510, 370, "latency of the networks against programs tried");
-  svg += frame_svg(frame, "programs tried in all", [](double tick) { return count_text(tick); },
-                   "network latency, " + y_unit, y_text);
+  svg += frame_svg(
+      frame, "programs tried in all", [](double tick) { return count_text(tick); }, "network latency, " + y_unit,
+      y_text);
   for (size_t i = 0; i < count; ++i) {
     if (curves[i].points.empty()) continue;
     PathData path;
@@ -339,10 +367,10 @@ std::string usage_chart(const ReportData& data) {
     flush();
     const char* name = side == Side::train ? "train" : "tune";
     svg += label("ticks-text", frame.left - 8, y + 4, "end", fmt::format("{} {}", name, core));
-    svg += fmt::format("<path class=\"lane k{}\" style=\"stroke-width:{}\" d=\"{}\"><title>{}</title></path>",
-                       side == Side::train ? 1 : 2, lane_height, path,
-                       escape_html(fmt::format("{} core {}: busy {} of the time", name, core,
-                                               percent_text(busy / data.elapsed_s))));
+    svg += fmt::format(
+        "<path class=\"lane k{}\" style=\"stroke-width:{}\" d=\"{}\"><title>{}</title></path>",
+        side == Side::train ? 1 : 2, lane_height, path,
+        escape_html(fmt::format("{} core {}: busy {} of the time", name, core, percent_text(busy / data.elapsed_s))));
     y += pitch;
   }
   for (const RoundView& round : data.rounds) {

@@ -1,11 +1,12 @@
 // The front as CSV, JSON and a terminal table.
+#include "report/front.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "report/front.h"
 #include "report/report.h"
 #include "report/wording.h"
 
@@ -53,10 +54,10 @@ std::vector<const NetworkView*> front_points(const ReportData& data, FrontScope 
 std::string front_csv(const ReportData& data, FrontScope scope) {
   std::string text = "architecture,val_accuracy,latency_us,on_front,test_accuracy,end_to_end_us,round,reason\n";
   for (const NetworkView* view : front_points(data, scope))
-    text += fmt::format("{},{},{},{},{},{},{},{}\n", csv_text(view->network.name),
-                        csv_number(view->objectives.accuracy), csv_number(view->objectives.latency_us),
-                        view->on_front ? 1 : 0, csv_measured(view->test_accuracy), csv_measured(view->end_to_end_us),
-                        view->round, csv_text(view->reason));
+    text +=
+        fmt::format("{},{},{},{},{},{},{},{}\n", csv_text(view->network.name), csv_number(view->objectives.accuracy),
+                    csv_number(view->objectives.latency_us), view->on_front ? 1 : 0, csv_measured(view->test_accuracy),
+                    csv_measured(view->end_to_end_us), view->round, csv_text(view->reason));
   return text;
 }
 

@@ -254,12 +254,11 @@ ReportData gather_report(const RunStore& store) {
     if (view.alive)
       for (const auto& [key, occurrences] : view.network.subgraphs) subgraphs.at(key).occurrences += occurrences;
   auto contribution = [](const SubgraphView& s) { return std::isfinite(s.best_us) ? s.occurrences * s.best_us : -1; };
-  std::stable_sort(
-      data.subgraphs.begin(), data.subgraphs.end(),
-      [&](const SubgraphView& a, const SubgraphView& b) { return contribution(a) > contribution(b); });
+  std::stable_sort(data.subgraphs.begin(), data.subgraphs.end(),
+                   [&](const SubgraphView& a, const SubgraphView& b) { return contribution(a) > contribution(b); });
 
-  data.planned_rounds = static_cast<int>(
-      data.number("rounds").value_or(data.networks.empty() ? 0 : round_count(data.networks.size())));
+  data.planned_rounds =
+      static_cast<int>(data.number("rounds").value_or(data.networks.empty() ? 0 : round_count(data.networks.size())));
   data.planned_rounds = std::max(data.planned_rounds, static_cast<int>(data.rounds.size()));
 
   data.elapsed_s = data.number("elapsed_s").value_or(0);

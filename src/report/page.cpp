@@ -25,7 +25,8 @@ class Table {
  public:
   Table(std::vector<Column> columns, const std::string& attributes) : columns_(std::move(columns)) {
     html_ = "<table " + attributes + "><thead><tr>";
-    for (const Column& column : columns_) html_ += fmt::format("<th class=\"{}\">{}</th>", column.classes, column.title);
+    for (const Column& column : columns_)
+      html_ += fmt::format("<th class=\"{}\">{}</th>", column.classes, column.title);
     html_ += "</tr></thead><tbody>";
   }
   void row(const std::vector<std::string>& cells) {
@@ -50,7 +51,10 @@ std::string section(const char* id, const char* title, const std::string& lead) 
   return html;
 }
 
-std::string name_html(const std::string& name) { return "<span class=\"name\">" + escape_html(name) + "</span>"; }
+/// Kept on one line unless that would push a table off the page.
+std::string name_html(const std::string& name) {
+  return fmt::format("<span class=\"name{}\">{}</span>", display_width(name) > 60 ? " long" : "", escape_html(name));
+}
 
 /// One unit for a column of latencies, so that its numbers can be compared by eye.
 struct LatencyUnit {
@@ -97,7 +101,8 @@ std::optional<Cost> train_cost(const ReportData& data) {
     if (const auto full = data.number("full_steps"))
       brute_force = *full * data.networks.size() * rates / known;  // networks never trained count at the mean rate
   const Cost cost{data.number("train_seconds").value_or(spent), brute_force.value_or(0)};
-  if (!(cost.spent > 0) || !(cost.brute_force > 0) || !std::isfinite(cost.spent + cost.brute_force)) return std::nullopt;
+  if (!(cost.spent > 0) || !(cost.brute_force > 0) || !std::isfinite(cost.spent + cost.brute_force))
+    return std::nullopt;
   return cost;
 }
 
@@ -108,21 +113,22 @@ std::optional<Cost> tune_cost(const ReportData& data) {
     if (const auto full = data.number("full_programs"))
       brute_force = *full * data.subgraphs.size() * spent / data.programs.size();
   const Cost cost{spent, brute_force.value_or(0)};
-  if (!(cost.spent > 0) || !(cost.brute_force > 0) || !std::isfinite(cost.spent + cost.brute_force)) return std::nullopt;
+  if (!(cost.spent > 0) || !(cost.brute_force > 0) || !std::isfinite(cost.spent + cost.brute_force))
+    return std::nullopt;
   return cost;
 }
 
 std::string cost_sentence(const ReportData& data) {
+  if (!data.finished) return "";  // what is not yet spent would count as saved
   const auto train = train_cost(data), tune = tune_cost(data);
   auto part = [](const char* what, const char* all, const Cost& cost) {
-    return fmt::format("{} took {}, {} would take {} (<strong>{}</strong>)", what, duration_text(cost.spent), all,
-                       duration_text(cost.brute_force), times_text(cost.brute_force / cost.spent));
+    return fmt::format("{} took {}, {} in full would take {} (<strong>{}</strong>)", what, duration_text(cost.spent),
+                       all, duration_text(cost.brute_force), times_text(cost.brute_force / cost.spent));
   };
   std::string text;
-  if (train) text += part("Training", "training every candidate in full", *train);
-  if (tune)
-    text += (train ? "; tuning" : "Tuning") +
-            part("", train ? "tuning every subgraph in full" : "tuning every subgraph in full", *tune);
+  if (train) text += part("Training", "training every candidate", *train);
+  if (train && tune) text += "; ";
+  if (tune) text += part(train ? "tuning" : "Tuning", "tuning every subgraph", *tune);
   if (text.empty()) return "";
   if (train && tune)
     text += fmt::format("; together <strong>{} less than brute force</strong>",
@@ -141,8 +147,11 @@ std::string result_sentences(const ReportData& data, const std::vector<const Net
     html += "<p>There is no front yet: no network has both a validated accuracy and a latency.</p>";
   } else {
     const NetworkView &fast = *front.front(), &accurate = *front.back();
-    html += fmt::format("<p>{} of {} {} alive; {} on the front", count_text(data.alive()),
-                        plural(data.networks.size(), "network"), data.alive() == 1 ? "is" : "are", front.size());
+    html += fmt::format("<p>{} of {} {}; {} on the front", count_text(data.alive()),
+                        plural(data.networks.size(), "network"), data.finished ? "survived" : "still in the running",
+                        front.size() == data.alive() && front.size() > 1
+                            ? "all are"
+                            : count_text(front.size()) + (front.size() == 1 ? " is" : " are"));
     if (front.size() > 1)
       html += fmt::format(", from <strong>{} at {}</strong> to <strong>{} at {}</strong>",
                           percent_text(fast.objectives.accuracy, 2), latency_text(fast.objectives.latency_us),
@@ -151,20 +160,23 @@ std::string result_sentences(const ReportData& data, const std::vector<const Net
       html += ": " + point_html(fast);
     html += ".";
     for (const NetworkView* view : front)
-      if (view->knee) html += " The knee, where more latency begins to buy less accuracy, is " + point_html(*view) + ".";
+      if (view->knee)
+        html += " The knee, where more latency begins to buy less accuracy, is " + point_html(*view) + ".";
     html += "</p>";
   }
   if (const auto threshold = data.number("threshold_us")) {
     const NetworkView *chosen = nullptr, *fastest = nullptr;
     for (const NetworkView& view : data.networks) {
       if (view.selected) chosen = &view;
-      if (view.has_estimates() && (!fastest || view.objectives.latency_us < fastest->objectives.latency_us)) fastest = &view;
+      if (view.has_estimates() && (!fastest || view.objectives.latency_us < fastest->objectives.latency_us))
+        fastest = &view;
     }
     if (chosen)
-      html += fmt::format("<p>The most accurate network within {} is <strong>{}</strong>.</p>", latency_text(*threshold),
-                          point_html(*chosen));
+      html += fmt::format("<p>The most accurate network within {} is <strong>{}</strong>.</p>",
+                          latency_text(*threshold), point_html(*chosen));
     else if (fastest)
-      html += fmt::format("<p>No network reaches {}; the fastest is {}.</p>", latency_text(*threshold), point_html(*fastest));
+      html += fmt::format("<p>No network reaches {}; the fastest is {}.</p>", latency_text(*threshold),
+                          point_html(*fastest));
   }
   double log_gain = 0;
   size_t gains = 0;
@@ -174,9 +186,10 @@ std::string result_sentences(const ReportData& data, const std::vector<const Net
       ++gains;
     }
   if (gains > 0)
-    html += fmt::format("<p>Tuning made the networks on the front <strong>{}</strong> faster than their default programs "
-                        "(geometric mean).</p>",
-                        times_text(std::exp(log_gain / gains)));
+    html += fmt::format(
+        "<p>Tuning made the networks on the front <strong>{}</strong> faster than their default programs "
+        "(geometric mean).</p>",
+        times_text(std::exp(log_gain / gains)));
   return html;
 }
 
@@ -212,6 +225,11 @@ std::string round_legend(const ReportData& data) {
   return html + "</div>";
 }
 
+/// A sentence in a plot's place needs no legend.
+std::string with_legend(const std::string& chart, const std::string& legend) {
+  return chart.starts_with("<svg") ? chart + legend : chart;
+}
+
 std::string tags(const NetworkView& view) {
   std::string html;
   if (view.selected) html += "<span class=\"tag hot\">chosen</span>";
@@ -220,13 +238,14 @@ std::string tags(const NetworkView& view) {
 }
 
 std::string front_section(const ReportData& data, const std::vector<const NetworkView*>& front) {
-  const bool final_numbers = data.has_results;
-  std::string html = section(
-      "front", "Accuracy and latency",
-      fmt::format("Every candidate at its last estimates: final ones for the networks alive{}, those of its last round "
-                  "for each dropped one. The line is the best accuracy within each latency.",
-                  final_numbers ? "" : " once the run has finished"));
-  html += front_chart(data) + round_legend(data);
+  std::string html =
+      section("front", "Accuracy and latency",
+              data.has_results
+                  ? "Every candidate at its last estimates: final ones for the survivors, those of its last round for "
+                    "each dropped network. The line is the best accuracy within each latency."
+                  : "Every candidate at its latest estimates; a dropped network keeps those of its last round. The "
+                    "line is the best accuracy within each latency.");
+  html += with_legend(front_chart(data), round_legend(data));
   const size_t hidden = std::count_if(data.networks.begin(), data.networks.end(),
                                       [](const NetworkView& view) { return !view.has_estimates(); });
   if (hidden > 0)
@@ -241,14 +260,14 @@ std::string front_section(const ReportData& data, const std::vector<const Networ
   html += "<h3>The front</h3>";
   Table table({{"#", "n"},
                {"architecture"},
-               {"val. acc., %", "n"},
-               {"test acc., %", "n"},
+               {"val., %", "n"},
+               {"test, %", "n"},
                {"latency" + in_unit, "n"},
                {"end to end" + in_unit, "n"},
-               {"difference", "n"},
+               {"diff.", "n"},
                {"untuned" + in_unit, "n"},
                {"MACs", "n"},
-               {"parameters", "n"}},
+               {"param.", "n"}},
               "class=\"sorts\"");
   for (size_t i = 0; i < front.size(); ++i) {
     const NetworkView& view = *front[i];
@@ -264,7 +283,8 @@ std::string front_section(const ReportData& data, const std::vector<const Networ
                magnitude_text(view.network.macs), magnitude_text(view.network.parameters)});
   }
   return html + table.html() +
-         "<p class=\"sub\">Latency is the sum over the network's subgraphs; end to end is the whole network measured as it "
+         "<p class=\"sub\">Latency is the sum over the network's subgraphs; end to end is the whole network measured "
+         "as it "
          "ships. Untuned is the sum over the default programs.</p>";
 }
 
@@ -272,18 +292,18 @@ std::string front_section(const ReportData& data, const std::vector<const Networ
 
 std::string curves_section(const ReportData& data, const std::vector<const NetworkView*>& shown) {
   std::string html = section("training", "Training",
-                             "Validation accuracy of every network. Curves end where the network was dropped or the "
-                             "run stands.");
-  html += learning_chart(data) + round_legend(data);
+                             "Validation accuracy of every network; a curve ends where its network was dropped.");
+  html += with_legend(learning_chart(data), round_legend(data));
 
   html += section("tuning", "Tuning",
                   "Left: the subgraphs that cost the networks alive most time. Right: what that makes of whole "
                   "networks, those of the front first.");
-  html += "<div class=\"pair\"><figure style=\"margin:0\">" + subgraph_chart(data) + "</figure><figure style=\"margin:0\">" +
-          network_latency_chart(data, shown) + "<div class=\"legend\">";
+  html += "<div class=\"pair\"><figure>" + subgraph_chart(data) + "</figure><figure>" +
+          network_latency_chart(data, shown) + "</figure></div><div class=\"legend\">";
+  if (!shown.empty()) html += "<span>Right:</span>";
   for (size_t i = 0; i < std::min(kSeries, shown.size()); ++i)
     html += fmt::format("<span><i class=\"chip k{}\"></i>{}</span>", i + 1, name_html(shown[i]->network.name));
-  html += "</div></figure></div>";
+  html += "</div>";
   if (data.subgraphs.empty()) return html;
 
   double total = 0;
@@ -292,9 +312,9 @@ std::string curves_section(const ReportData& data, const std::vector<const Netwo
     if (std::isfinite(view.best_us)) total += view.occurrences * view.best_us;
     latencies.push_back(view.best_us);
   }
-  const std::vector<Column> columns = {{"subgraph"},          {"used", "n"},     {"share of time, %", "n"}, {"default, µs", "n"},
-                                       {"best, µs", "n"},     {"gain", "n"},     {"GFLOP/s", "n"},          {"programs", "n"},
-                                       {"failed", "n"}};
+  const std::vector<Column> columns = {{"subgraph"},         {"used", "n"},     {"share of time, %", "n"},
+                                       {"default, µs", "n"}, {"best, µs", "n"}, {"gain", "n"},
+                                       {"GFLOP/s", "n"},     {"programs", "n"}, {"failed", "n"}};
   auto row = [&](Table& table, size_t i) {
     const SubgraphView& view = data.subgraphs[i];
     const std::string chip = i < kSeries ? fmt::format("<i class=\"chip k{}\"></i>", i + 1) : "";
@@ -306,7 +326,8 @@ std::string curves_section(const ReportData& data, const std::vector<const Netwo
     }
     const bool gained = std::isfinite(view.best_us) && std::isfinite(view.default_us);
     table.row({chip + name_html(view.key), count_text(view.occurrences),
-               std::isfinite(view.best_us) && total > 0 ? fixed_text(100 * view.occurrences * view.best_us / total, 1) : kNone,
+               std::isfinite(view.best_us) && total > 0 ? fixed_text(100 * view.occurrences * view.best_us / total, 1)
+                                                        : kNone,
                fixed_text(view.default_us, 2), fixed_text(view.best_us, 2),
                gained ? fixed_text(view.default_us / view.best_us, 2) + "×" : kNone, rate, count_text(view.programs),
                count_text(view.failed)});
@@ -331,17 +352,27 @@ std::string usage_section(const ReportData& data) {
     if (use.cores == 0) return fmt::format("{}: no work recorded", name);
     return fmt::format("{}: busy {} of the time on {}", name, percent_text(use.fraction), plural(use.cores, "core"));
   };
-  std::string html = section("use", "Use of time", side("Training", data.train_use) + "; " + side("tuning", data.tune_use) + ".");
+  std::string html =
+      section("use", "Use of time", side("Training", data.train_use) + "; " + side("tuning", data.tune_use) + ".");
   html += usage_chart(data);
-  html += "<div class=\"legend\"><span><i class=\"chip k1\"></i>training</span><span><i class=\"chip k2\"></i>tuning</span></div>";
+  html +=
+      "<div class=\"legend\"><span><i class=\"chip k1\"></i>training</span><span><i class=\"chip "
+      "k2\"></i>tuning</span></div>";
   if (data.rounds.empty()) return html;
-  Table table({{"round", "n"}, {"networks", "n"}, {"kept", "n"}, {"dropped", "n"}, {"steps up to", "n"}, {"programs", "n"}, {"began", "n"}, {"took", "n"}},
+  Table table({{"round", "n"},
+               {"networks", "n"},
+               {"kept", "n"},
+               {"dropped", "n"},
+               {"steps up to", "n"},
+               {"programs", "n"},
+               {"began", "n"},
+               {"took", "n"}},
               "");
   for (const RoundView& round : data.rounds) {
     const auto& steps = round.row.to_steps;
     const bool ended = round.row.ended_s >= 0;
-    table.row({std::to_string(round.ordinal), count_text(round.row.networks.size()), ended ? count_text(round.kept) : kNone,
-               ended ? count_text(round.dropped) : kNone,
+    table.row({std::to_string(round.ordinal), count_text(round.row.networks.size()),
+               ended ? count_text(round.kept) : kNone, ended ? count_text(round.dropped) : kNone,
                steps.empty() ? kNone : count_text(*std::max_element(steps.begin(), steps.end())),
                round.row.programs > 0 ? count_text(round.row.programs) : kNone, duration_text(round.row.started_s),
                ended ? duration_text(round.row.ended_s - round.row.started_s) : "under way"});
@@ -351,7 +382,9 @@ std::string usage_section(const ReportData& data) {
 
 std::string failures_section(const ReportData& data) {
   if (data.failures.empty())
-    return section("failures", "Failures", data.programs.empty() ? "No program has been tried yet." : "Every program tried compiled, ran and gave the right answer.");
+    return section("failures", "Failures",
+                   data.programs.empty() ? "No program has been tried yet."
+                                         : "Every program tried compiled, ran and gave the right answer.");
   std::string html = section("failures", "Failures",
                              fmt::format("{} of {} failed ({}). None of these has a latency.",
                                          count_text(data.failed_programs), plural(data.programs.size(), "program"),
@@ -366,15 +399,14 @@ std::string failures_section(const ReportData& data) {
 // ---- all networks, events, configuration ----
 
 std::string networks_section(const ReportData& data) {
-  std::string html = section("networks", "All networks",
-                             "Why each was kept or dropped. A click on a heading sorts.");
+  std::string html = section("networks", "All networks", "Why each was kept or dropped. A click on a heading sorts.");
   if (data.networks.empty()) return html + "<p class=\"none\">No candidates have been drawn yet.</p>";
   std::vector<double> latencies;
   for (const NetworkView& view : data.networks) latencies.push_back(view.objectives.latency_us);
   const LatencyUnit unit(latencies);
   Table table({{"architecture"},
                {"outcome", "w"},
-               {"val. acc., %", "n"},
+               {"val., %", "n"},
                {std::string("latency, ") + unit.name, "n"},
                {"MACs, M", "n"},
                {"param., M", "n"},
@@ -395,17 +427,20 @@ std::string networks_section(const ReportData& data) {
                fixed_text(view.network.macs / 1e6, 1), fixed_text(view.network.parameters / 1e6, 2),
                count_text(view.points.empty() ? 0 : view.points.back().step), escape_html(view.reason)});
   }
-  return html + "<input type=\"search\" data-filters=\"all\" placeholder=\"filter: words of name, outcome, reason\" "
-                "aria-label=\"filter the networks\" hidden>" +
+  return html +
+         "<input type=\"search\" data-filters=\"all\" placeholder=\"filter: words of name, outcome, reason\" "
+         "aria-label=\"filter the networks\" hidden>" +
          table.html("scroll tall");
 }
 
 std::string events_section(const ReportData& data) {
-  std::string html = section("events", "Events", data.events.empty() ? "Nothing out of the ordinary was recorded." : "");
+  std::string html =
+      section("events", "Events", data.events.empty() ? "Nothing out of the ordinary was recorded." : "");
   if (data.events.empty()) return html;
   constexpr size_t kShown = 1000;
   const size_t first = data.events.size() > kShown ? data.events.size() - kShown : 0;
-  if (first > 0) html += fmt::format("<p class=\"sub\">The last {} of {}.</p>", count_text(kShown), count_text(data.events.size()));
+  if (first > 0)
+    html += fmt::format("<p class=\"sub\">The last {} of {}.</p>", count_text(kShown), count_text(data.events.size()));
   Table table({{"after", "n"}, {"kind", "w"}, {"what"}}, "");
   for (size_t i = first; i < data.events.size(); ++i)
     table.row({duration_text(data.events[i].elapsed_s), escape_html(data.events[i].kind),
@@ -427,7 +462,9 @@ std::string configuration_section(const ReportData& data) {
   html += "</div><div><h3>Where programs were measured</h3>";
   if (data.identity) {
     Table table({{"what"}, {"value"}}, "");
-    auto row = [&](const char* name, const std::string& value) { table.row({name, "<code>" + escape_html(value) + "</code>"}); };
+    auto row = [&](const char* name, const std::string& value) {
+      table.row({name, "<code>" + escape_html(value) + "</code>"});
+    };
     row("device", data.identity->device);
     row("target", data.identity->target);
     row("compiler", data.identity->compiler);
@@ -444,29 +481,41 @@ std::string configuration_section(const ReportData& data) {
 }  // namespace
 
 std::string report_html(const ReportData& data) {
-  std::vector<const NetworkView*> front, shown;
-  for (const NetworkView* view : front_points(data))
-    if (view->has_estimates()) (view->on_front ? front : shown).push_back(view);
-  // Curves for the front first, then for others that are alive.
-  shown.insert(shown.begin(), front.begin(), front.end());
+  std::vector<const NetworkView*> front, others;
+  for (const NetworkView* view : front_points(data)) {
+    if (view->on_front && view->has_estimates())
+      front.push_back(view);
+    else if (std::isfinite(view->objectives.latency_us))
+      others.push_back(view);
+  }
+  std::vector<const NetworkView*> shown = front;
+  shown.insert(shown.end(), others.begin(), others.end());
 
   const std::string name = escape_html(folder_name(data.folder));
   const char* state = data.finished ? "finished" : data.writer ? "running" : "stopped";
-  std::string html = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";
   html += "<title>SONAR: " + name + "</title><style>" + kPageCss +
           round_colours_css(std::max<int>(data.planned_rounds, data.rounds.size())) + "</style></head><body>\n";
   html += "<header><h1>" + name + "</h1>";
-  html += fmt::format("<div class=\"sub\"><span class=\"state {}\">{}</span> &nbsp;SONAR joint search of architectures and "
-                      "tensor programs",
-                      state, state);
+  html += fmt::format(
+      "<div class=\"sub\"><span class=\"state {}\">{}</span> &nbsp;SONAR joint search of architectures and "
+      "tensor programs",
+      state, state);
   if (const auto algorithm = data.texts.find("algorithm"); algorithm != data.texts.end())
     html += ", algorithm " + escape_html(algorithm->second);
-  if (const auto classes = data.number("classes")) html += fmt::format(", {}", plural(*classes, "class") == "1 class" ? "1 class" : count_text(*classes) + " classes");
+  if (const auto classes = data.number("classes")) html += fmt::format(", {} classes", count_text(*classes));
   if (const auto images = data.number("train_images")) html += fmt::format(", {}", plural(*images, "training image"));
   html += "</div><nav>";
-  for (auto [id, title] : {std::pair{"front", "Front"}, {"training", "Training"}, {"tuning", "Tuning"}, {"use", "Time"},
-                           {"failures", "Failures"}, {"networks", "Networks"}, {"events", "Events"}, {"configuration", "Configuration"}})
+  for (auto [id, title] : {std::pair{"front", "Front"},
+                           {"training", "Training"},
+                           {"tuning", "Tuning"},
+                           {"use", "Time"},
+                           {"failures", "Failures"},
+                           {"networks", "Networks"},
+                           {"events", "Events"},
+                           {"configuration", "Configuration"}})
     html += fmt::format("<a href=\"#{}\">{}</a>", id, title);
   html += "</nav></header>\n<main>";
   html += headline(data, front);

@@ -10,10 +10,10 @@
 namespace sonar {
 namespace {
 
-/// 1, 2 or 5 times a power of ten, at least `step`.
+/// 1, 2, 2.5 or 5 times a power of ten, at least `step`.
 double nice_step(double step) {
   const double power = std::pow(10, std::floor(std::log10(step)));
-  for (double factor : {1.0, 2.0, 5.0})
+  for (double factor : {1.0, 2.0, 2.5, 5.0})
     if (factor * power >= step * (1 - 1e-9)) return factor * power;
   return 10 * power;
 }
@@ -40,7 +40,7 @@ Axis linear_axis(double low, double high, int ticks_wanted) {
   axis.step = nice_step((high - low) / ticks_wanted);
   axis.low = low, axis.high = high;
   for (double i = std::ceil(low / axis.step - 1e-9); i <= high / axis.step + 1e-9; ++i)
-    axis.ticks.push_back(i * axis.step);
+    axis.ticks.push_back(i * axis.step + 0.0);  // no "-0"
   return axis;
 }
 
@@ -109,9 +109,11 @@ std::string frame_svg(const Frame& frame, const std::string& x_label, const Tick
   const double right = frame.left + frame.width, bottom = frame.top + frame.height;
   std::string svg = "<g class=\"grid\">";
   for (double tick : frame.x.ticks)
-    svg += fmt::format("<path d=\"M{},{}V{}\"/>", coordinate(frame.px(tick)), coordinate(frame.top), coordinate(bottom));
+    svg +=
+        fmt::format("<path d=\"M{},{}V{}\"/>", coordinate(frame.px(tick)), coordinate(frame.top), coordinate(bottom));
   for (double tick : frame.y.ticks)
-    svg += fmt::format("<path d=\"M{},{}H{}\"/>", coordinate(frame.left), coordinate(frame.py(tick)), coordinate(right));
+    svg +=
+        fmt::format("<path d=\"M{},{}H{}\"/>", coordinate(frame.left), coordinate(frame.py(tick)), coordinate(right));
   svg += "</g><g class=\"ticks\">";
   for (double tick : frame.x.ticks)
     svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>", coordinate(frame.px(tick)),
@@ -124,7 +126,7 @@ std::string frame_svg(const Frame& frame, const std::string& x_label, const Tick
                      coordinate(bottom), coordinate(right));
   svg += fmt::format("<text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>", coordinate(right),
                      coordinate(bottom + 38), escape_html(x_label));
-  svg += fmt::format("<text class=\"label\" x=\"{}\" y=\"{}\">{}</text>", coordinate(frame.left - 40),
+  svg += fmt::format("<text class=\"label\" x=\"{}\" y=\"{}\">{}</text>", coordinate(frame.left - 56),
                      coordinate(frame.top - 12), escape_html(y_label));
   return svg;
 }

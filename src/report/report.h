@@ -23,32 +23,35 @@ struct NetworkView {
   int rank = 0;                   // of that decision
   std::string reason;             // of that decision
   bool on_front = false, knee = false;
-  bool selected = false;          // the answer to a latency threshold
-  double test_accuracy = -1;      // fraction; < 0: not evaluated
-  double end_to_end_us = -1;      // < 0: not measured
+  bool selected = false;      // the answer to a latency threshold
+  double test_accuracy = -1;  // fraction; < 0: not evaluated
+  double end_to_end_us = -1;  // < 0: not measured
   double end_to_end_spread = 0;
   std::vector<TrainPoint> points;  // by step
-  bool has_estimates() const;     // both objectives are finite
+  bool has_estimates() const;      // both objectives are finite
 };
 
 /// One unique subgraph and its tuning.
 struct SubgraphView {
   SubgraphKey key;
-  long occurrences = 0;           // over the networks that are alive
+  long occurrences = 0;  // over the networks that are alive
   long programs = 0, failed = 0;
   double default_us = 0, best_us = 0;  // infinity: no valid program
-  struct Improvement { long programs; double best_us; };
-  std::vector<Improvement> curve;      // best latency after so many of its programs
+  struct Improvement {
+    long programs;
+    double best_us;
+  };
+  std::vector<Improvement> curve;  // best latency after so many of its programs
 };
 
 struct SideUse {
   int cores = 0;
-  double busy_s = 0;       // over all cores, overlaps of one core counted once
-  double fraction = 0;     // of cores x elapsed time
+  double busy_s = 0;    // over all cores, overlaps of one core counted once
+  double fraction = 0;  // of cores x elapsed time
 };
 
 struct RoundView {
-  int ordinal = 0;         // 1..
+  int ordinal = 0;  // 1..
   RoundRow row;
   size_t kept = 0, dropped = 0;
 };
@@ -56,20 +59,20 @@ struct RoundView {
 /// Everything the report and the status are made of.
 struct ReportData {
   std::string folder;
-  std::optional<long> writer;      // process at work on the run now
+  std::optional<long> writer;  // process at work on the run now
   bool finished = false;
-  double elapsed_s = 0;            // active run time
-  int planned_rounds = 0;          // K
+  double elapsed_s = 0;    // active run time
+  int planned_rounds = 0;  // K
   std::vector<std::pair<std::string, std::string>> configuration;
   std::optional<RecordIdentity> identity;
-  std::map<std::string, double> numbers;    // RunStore::value()s that are finite numbers, by name
+  std::map<std::string, double> numbers;     // RunStore::value()s that are finite numbers, by name
   std::map<std::string, std::string> texts;  // the others
   std::vector<RoundView> rounds;
-  std::vector<NetworkView> networks;         // in the order of the candidate set
-  std::vector<SubgraphView> subgraphs;       // by occurrences x best latency, largest first
-  std::vector<ProgramRow> programs;          // in order of arrival; samples are dropped
+  std::vector<NetworkView> networks;    // in the order of the candidate set
+  std::vector<SubgraphView> subgraphs;  // by occurrences x best latency, largest first
+  std::vector<ProgramRow> programs;     // in order of arrival; samples are dropped
   long failed_programs = 0;
-  long steps = 0;                            // optimiser steps over all networks
+  long steps = 0;  // optimiser steps over all networks
   std::vector<UsageRow> usage;
   SideUse train_use, tune_use;
   std::vector<FailureCount> failures;

@@ -105,7 +105,8 @@ std::string status_json(const ReportData& data) {
       {"subgraphs", data.subgraphs.size()},
       {"elapsed_s", data.elapsed_s},
       {"time_budget_s", optional_json(time_budget)},
-      {"time_left_s", time_budget ? nlohmann::json(std::max(0.0, *time_budget - data.elapsed_s)) : nullptr},
+      {"time_left_s",
+       time_budget && !data.finished ? nlohmann::json(std::max(0.0, *time_budget - data.elapsed_s)) : nullptr},
       {"steps", data.steps},
       {"programs", data.programs.size()},
       {"failed_programs", data.failed_programs},
@@ -131,15 +132,18 @@ std::string status_text(const ReportData& data) {
   if (data.networks.empty())
     line("round", "not begun");
   else if (data.rounds.empty())
-    line("round", fmt::format("not begun, {} planned; {}", data.planned_rounds, plural(data.networks.size(), "network")));
+    line("round",
+         fmt::format("not begun, {} planned; {}", data.planned_rounds, plural(data.networks.size(), "network")));
   else
     line("round", fmt::format("{} of {}; {} of {} left", data.rounds.size(), data.planned_rounds,
                               count_text(data.alive()), plural(data.networks.size(), "network")));
   std::string time = duration_text(data.elapsed_s);
-  if (const auto budget = data.number("time_budget_s"))
-    time += fmt::format(" of {}, {} left", duration_text(*budget), duration_text(std::max(0.0, *budget - data.elapsed_s)));
+  if (const auto budget = data.number("time_budget_s"); budget && !data.finished)
+    time +=
+        fmt::format(" of {}, {} left", duration_text(*budget), duration_text(std::max(0.0, *budget - data.elapsed_s)));
   line("time", time);
-  line("training", use_text(data.train_use) + fmt::format("; {}", plural(data.steps, "step")) + budget_text(data, "train"));
+  line("training",
+       use_text(data.train_use) + fmt::format("; {}", plural(data.steps, "step")) + budget_text(data, "train"));
   std::string failed;
   if (data.failed_programs > 0)
     failed = fmt::format(", {} failed ({})", count_text(data.failed_programs),
@@ -152,13 +156,15 @@ std::string status_text(const ReportData& data) {
     line("failure", fmt::format("{} x {}: {} ({})", count_text(failure.count), to_text(failure.kind),
                                 shortened(failure.first_message, 160), valid_utf8(failure.subgraph)));
   if (!data.events.empty())
-    line("last event", fmt::format("{}: {} (after {})", valid_utf8(data.events.back().kind),
-                                   shortened(data.events.back().text, 200), duration_text(data.events.back().elapsed_s)));
+    line("last event",
+         fmt::format("{}: {} (after {})", valid_utf8(data.events.back().kind), shortened(data.events.back().text, 200),
+                     duration_text(data.events.back().elapsed_s)));
   if (const NetworkView* best = best_so_far(data)) line("best so far", point_text(*best));
   if (const NetworkView* knee = marked(data, &NetworkView::knee)) line("knee", point_text(*knee));
   if (const auto threshold = data.number("threshold_us")) {
     const NetworkView* selected = marked(data, &NetworkView::selected);
-    line("threshold", latency_text(*threshold) + ": " + (selected ? point_text(*selected) : "no network reaches it yet"));
+    line("threshold",
+         latency_text(*threshold) + ": " + (selected ? point_text(*selected) : "no network reaches it yet"));
   }
   if (data.has_results) text += "\n" + front_text(data);
   return text;

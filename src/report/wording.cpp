@@ -58,7 +58,7 @@ std::string duration_text(double seconds) {
 
 std::string count_text(double count) {
   if (!std::isfinite(count)) return kNone;
-  std::string digits = fmt::format("{:.0f}", count);
+  std::string digits = fmt::format("{:.0f}", std::round(count) + 0.0);  // no "-0"
   const size_t sign = digits[0] == '-';
   for (size_t at = digits.size(); at > sign + 3; digits.insert(at -= 3, ",")) {
   }

@@ -11,8 +11,6 @@
 namespace sonar {
 namespace {
 
-/// Programs linked into one runner: more amortises linking better, fewer shows results sooner.
-constexpr size_t kChunk = 16;
 /// Expected outputs kept, in floats (256 MB): those of the subgraphs at hand.
 constexpr size_t kExpectedKept = size_t{64} << 20;
 

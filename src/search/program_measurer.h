@@ -25,6 +25,9 @@ struct ProgramToMeasure {
 /// Not thread-safe: one thread measures.
 class ProgramMeasurer {
  public:
+  /// Programs linked into one runner: more amortises linking better, fewer shows results sooner.
+  static constexpr size_t kChunk = 16;
+
   /// `overlap`: compile the next chunk while this one is measured; only where the two use different cores.
   ProgramMeasurer(Compiler& compiler, Device& device, bool overlap);
 

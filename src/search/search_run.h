@@ -72,7 +72,7 @@ class SearchRun {
   void submit_remaining(const std::vector<MeasureJobRow>& jobs, double sampling_s,
                         const std::set<std::pair<long, int>>& measured);
   void submit_network_measurement(size_t network);
-  bool issue_batch();
+  bool issue_batches();
   void plan_round();
   void train_to_targets();
   void time_networks();

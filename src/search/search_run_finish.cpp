@@ -14,8 +14,8 @@ namespace sonar {
 namespace {
 
 /// The fastest programs of each subgraph that are timed again, and for how long each (seconds of samples).
-constexpr size_t kContenders = 4;
-constexpr double kContenderSampling = 0.1;
+constexpr size_t kContenders = 2;
+constexpr double kContenderSampling = 0.06;
 /// The fastest of many noisy readings is too fast; after re-measurement another may lead, which is then re-measured too.
 constexpr int kContenderPasses = 4;
 

@@ -16,13 +16,15 @@ namespace {
 
 /// Wall time of a training job over its pure training time (validation, checkpoints, start), before any is known.
 constexpr double kFirstTrainOverhead = 1.3;
-/// Part of a time budget kept for measuring the survivors once more, and its limits in seconds.
-constexpr double kFinishFraction = 0.04, kFinishLeast = 4, kFinishMost = 90;
+/// Kept of a time budget for measuring the survivors once more: so many programs of each of their subgraphs, a few
+/// seconds for each of them as a whole, but no more than a part of the budget.
+constexpr double kFinishPrograms = 3.5, kFinishNetworkS = 2, kFinishMost = 0.2;
 /// A training plan aims a little short: what is left flows on, what runs over holds up the round.
 constexpr double kPlanMargin = 0.97;
 /// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward + backward).
 constexpr double kValidationShare = 0.2, kForwardShare = 1.0 / 3;
 constexpr int kTimedSteps = 3;
+constexpr double kSampling = 0.03;  // seconds spent on timing one program of a batch
 
 }  // namespace
 
@@ -43,7 +45,9 @@ void SearchRun::count_occurrences() {
 
 double SearchRun::remaining_s() const {
   const double total = parse_duration(config_.search.time);
-  const double reserve = std::clamp(kFinishFraction * total, kFinishLeast, kFinishMost);
+  const double finish = kFinishPrograms * double(tuning_ ? tuning_->live() : 0) * mean_program_s() +
+                        kFinishNetworkS * double(alive().size());
+  const double reserve = std::min(finish, kFinishMost * total);
   return std::max(0.0, total - reserve - clock_.now());
 }
 
@@ -104,7 +108,7 @@ void SearchRun::measure_defaults() {
     // A first handful tells what all will cost.
     const size_t look = std::min<size_t>(16, jobs.size());
     const double began = clock_.now();
-    submit_remaining({jobs.begin(), jobs.begin() + static_cast<long>(look)}, 0.03, measured_);
+    submit_remaining({jobs.begin(), jobs.begin() + static_cast<long>(look)}, kSampling, measured_);
     while (measure_pending_ > 0) pump();
     const double each = (clock_.now() - began) / static_cast<double>(look);
     const double all = each * static_cast<double>(jobs.size() - look);
@@ -113,7 +117,7 @@ void SearchRun::measure_defaults() {
                                   "about {:.0f} s; set it to at least {:.0f}s",
                                   config_.search.time, tuning_->count(), all + clock_.now(),
                                   std::ceil(3 * (all + clock_.now()))));
-    submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, 0.03, measured_);
+    submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, kSampling, measured_);
   }
   while (measure_pending_ > 0 || train_pending_ > 0) pump();
   bool any = false;
@@ -174,11 +178,15 @@ bool SearchRun::begin_round() {
     least = std::min(least, further);
     most = std::max(most, further);
   }
-  say("round", fmt::format("{} of {}: {} networks, {} unique subgraphs; {} further steps each{}", k + 1, rounds_,
-                           round_.networks.size(), tuning_ ? tuning_->live() : 0,
-                           least == most ? std::to_string(most) : fmt::format("{} to {}", least, most),
-                           timed() ? fmt::format("; {:.0f} s", round_.tune_share)
-                                   : fmt::format("; {:.0f} programs", round_.programs)));
+  std::string text = fmt::format("{} of {}: {} networks", k + 1, rounds_, round_.networks.size());
+  if (purpose_ != Purpose::tune)
+    text += fmt::format(", {} further steps each", least == most ? std::to_string(most) : fmt::format("{} to {}", least, most));
+  if (tuning_) text += fmt::format(", {} unique subgraphs", tuning_->live());
+  if (timed())
+    text += fmt::format(", {:.0f} s", round_.tune_share);
+  else if (tuning_ && !exhaustive())
+    text += fmt::format(", {:.0f} programs", round_.programs);
+  say("round", text);
   return true;
 }
 
@@ -246,23 +254,41 @@ void SearchRun::train_to_targets() {
   for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
 }
 
-bool SearchRun::issue_batch() {
+/// Hands the device its next task: one batch, or several small ones of different subgraphs, so that linking them is paid
+/// once. False when nothing is left to try.
+bool SearchRun::issue_batches() {
   if (!tuning_) return false;
-  std::optional<MeasureJobRow> job;
-  if (exhaustive()) {
-    for (size_t i = 0; i < tuning_->count() && !job; ++i) {
-      const long left = config_.search.full_programs - tuning_->programs(i);
-      if (left > 0) job = tuning_->batch_of(i, round_.round, std::min<long>(left, config_.search.batch_programs));
+  std::vector<MeasureJobRow> jobs;
+  size_t pooled = 0;
+  while (pooled < ProgramMeasurer::kChunk) {
+    std::optional<MeasureJobRow> job;
+    if (exhaustive()) {
+      for (size_t i = 0; i < tuning_->count() && !job; ++i) {
+        const bool out = std::any_of(jobs.begin(), jobs.end(),
+                                     [&](const MeasureJobRow& other) { return other.subgraph == tuning_->key(i); });
+        const long left = config_.search.full_programs - tuning_->programs(i);
+        if (left > 0 && !out && !tuning_->exhausted(i))
+          job = tuning_->batch_of(i, round_.round, std::min<long>(left, config_.search.batch_programs));
+      }
+    } else {
+      double left = round_.programs - static_cast<double>(round_programs_issued_);
+      if (timed()) left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s());
+      const long size = batch_size(static_cast<long>(left), tuning_->live(), config_.search.batch_programs);
+      if (size > 0) job = tuning_->next_batch(round_.round, size);
     }
-  } else {
-    double left = round_.programs - static_cast<double>(round_programs_issued_);
-    if (timed()) left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s());
-    const long size = batch_size(static_cast<long>(left), tuning_->live(), config_.search.batch_programs);
-    if (size > 0) job = tuning_->next_batch(round_.round, size);
+    if (!job) break;
+    if (job->programs.empty()) {
+      job->id = store_->put_measure_job(*job);
+      store_->finish_measure_job(job->id);
+      tuning_->finish(*job);
+      continue;
+    }
+    round_programs_issued_ += static_cast<long>(job->programs.size());
+    pooled += job->programs.size();
+    jobs.push_back(std::move(*job));
   }
-  if (!job) return false;
-  round_programs_issued_ += static_cast<long>(job->programs.size());
-  submit_jobs({std::move(*job)}, 0.03);
+  if (jobs.empty()) return false;
+  submit_jobs(std::move(jobs), kSampling);
   return true;
 }
 
@@ -275,7 +301,7 @@ void SearchRun::execute_round() {
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
     if (job.purpose == MeasurePurpose::batch) pending.push_back(job);
-  submit_remaining(pending, 0.03, measured_);
+  submit_remaining(pending, kSampling, measured_);
   std::erase_if(unfinished_, [](const MeasureJobRow& job) { return job.purpose == MeasurePurpose::batch; });
   bool tuning_exhausted = !tuning_;
   for (;;) {
@@ -314,7 +340,7 @@ void SearchRun::execute_round() {
       }
       if (train_pending_ == 0 && now >= ends) break;
     }
-    if (tune_wanted && measure_pending_ == 0 && !issue_batch()) tuning_exhausted = true;
+    if (tune_wanted && measure_pending_ == 0 && !issue_batches()) tuning_exhausted = true;
     if (train_pending_ == 0 && measure_pending_ == 0 && tuning_exhausted) break;
     pump();
   }

@@ -285,7 +285,7 @@ void SearchRun::restore() {
       tuning_->set_occurrences(occurrences);
       if (round_open_ && job.round == round_.round) round_programs_issued_ += static_cast<long>(job.programs.size());
     }
-    tuning_->replay(job, !exhaustive());
+    tuning_->replay(job);
     for (const ProgramRow& row : outcomes[job.id]) tuning_->tell(job, row.knobs, row.outcome);
     measured_programs_ += static_cast<long>(outcomes[job.id].size());
     if (job.finished || outcomes[job.id].size() == job.programs.size()) {

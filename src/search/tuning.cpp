@@ -8,7 +8,10 @@
 namespace sonar {
 
 Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed)
-    : programs_(subgraphs.size()), occurrences_(subgraphs.size()), remeasured_(subgraphs.size()) {
+    : programs_(subgraphs.size()),
+      occurrences_(subgraphs.size()),
+      exhausted_(subgraphs.size()),
+      remeasured_(subgraphs.size()) {
   std::vector<TaskScheduler::Task> tasks;
   for (const Subgraph& subgraph : subgraphs) {
     const SubgraphKey key = subgraph.key();
@@ -50,22 +53,19 @@ std::vector<MeasureJobRow> Tuning::default_jobs() {
 }
 
 std::optional<MeasureJobRow> Tuning::next_batch(int round, long n) {
-  for (;;) {
-    const int task = scheduler_->ask();
-    if (task < 0) return std::nullopt;
-    if (auto job = batch_of(static_cast<size_t>(task), round, n)) return job;
-    scheduler_->tell_batch(task, scheduler_->best_latency_us(task), 0, true);
-  }
+  const int task = scheduler_->ask();
+  if (task < 0) return std::nullopt;
+  return batch_of(static_cast<size_t>(task), round, n);
 }
 
-std::optional<MeasureJobRow> Tuning::batch_of(size_t index, int round, long n) {
+MeasureJobRow Tuning::batch_of(size_t index, int round, long n) {
   MeasureJobRow job;
   job.round = round;
   job.subgraph = keys_[index];
   job.purpose = MeasurePurpose::batch;
   job.requested = static_cast<int>(n);
   job.programs = tuners_[index]->ask(static_cast<size_t>(n));
-  if (job.programs.empty()) return std::nullopt;
+  exhausted_[index] = exhausted_[index] || job.programs.empty();
   return job;
 }
 
@@ -104,26 +104,16 @@ void Tuning::finish(const MeasureJobRow& job) {
   const double best = tuners_[i]->best_latency_us();
   if (job.purpose == MeasurePurpose::fallback) scheduler_->tell_default(i, best);
   if (job.purpose == MeasurePurpose::batch)
-    scheduler_->tell_batch(i, best, static_cast<long>(job.programs.size()), false);
+    scheduler_->tell_batch(i, best, static_cast<long>(job.programs.size()), job.programs.empty());
 }
 
-void Tuning::replay(const MeasureJobRow& job, bool scheduled) {
+void Tuning::replay(const MeasureJobRow& job) {
   if (job.purpose == MeasurePurpose::remeasure) return;
   const size_t i = index(job.subgraph);
-  if (scheduled && job.purpose == MeasurePurpose::batch) {
-    for (;;) {
-      const int task = scheduler_->ask();
-      if (task == static_cast<int>(i)) break;
-      // A subgraph whose space had run out was passed over by the recorded run as well.
-      if (task < 0 || !tuners_[task]->ask(static_cast<size_t>(job.requested)).empty())
-        throw InternalError("the recorded tuning job " + std::to_string(job.id) + " (" + job.subgraph +
-                            ") does not follow from the records before it");
-      scheduler_->tell_batch(task, scheduler_->best_latency_us(task), 0, true);
-    }
-  }
   if (tuners_[i]->ask(static_cast<size_t>(job.requested)) != job.programs)
     throw InternalError("the programs of recorded tuning job " + std::to_string(job.id) + " (" + job.subgraph +
                         ") do not follow from the records before it");
+  exhausted_[i] = exhausted_[i] || job.programs.empty();
 }
 
 }  // namespace sonar

@@ -32,19 +32,22 @@ class Tuning {
 
   /// The default programs of all subgraphs, one job each.
   std::vector<MeasureJobRow> default_jobs();
-  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph has an untried program.
+  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph is free that may have an untried
+  /// program. Empty when its space has run out: such a job is recorded too, and finished at once. Several may be out.
   std::optional<MeasureJobRow> next_batch(int round, long n);
-  /// The next batch of one subgraph; nullopt when it has no untried program.
-  std::optional<MeasureJobRow> batch_of(size_t index, int round, long n);
+  /// The next batch of one subgraph.
+  MeasureJobRow batch_of(size_t index, int round, long n);
+  /// No untried program is left of this subgraph.
+  bool exhausted(size_t index) const { return exhausted_[index]; }
   /// The fastest `n` programs of each live subgraph and its default program, to be measured once more; those that were
   /// re-measured already are left out. Empty when the best of each has been.
   std::vector<MeasureJobRow> contender_jobs(int round, size_t n);
 
   void tell(const MeasureJobRow& job, const Knobs& knobs, const Outcome& outcome);
   void finish(const MeasureJobRow& job);
-  /// Asks again what `job` recorded and throws InternalError when another answer comes: the store is not of this
-  /// program version. The caller then tells its outcomes.
-  void replay(const MeasureJobRow& job, bool scheduled);
+  /// Asks the tuner again what `job` recorded and throws InternalError when another answer comes: the store is not of
+  /// this program version. The caller then tells its outcomes.
+  void replay(const MeasureJobRow& job);
 
  private:
   std::vector<SubgraphKey> keys_;
@@ -52,6 +55,7 @@ class Tuning {
   std::vector<std::shared_ptr<const ProgramSpace>> spaces_;
   std::vector<std::unique_ptr<SubgraphTuner>> tuners_;
   std::vector<long> programs_, occurrences_;
+  std::vector<bool> exhausted_;
   std::vector<std::map<Knobs, bool>> remeasured_;
   std::unique_ptr<TaskScheduler> scheduler_;
 };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "model/random.h"
 #include "sonar/error.h"
 #include "train/durable_file.h"
 
@@ -53,6 +54,8 @@ void read_header(const json& header, Checkpoint& checkpoint) {
 }
 
 }  // namespace
+
+std::string graph_identity(const Graph& graph) { return fmt::format("{:016x}", stable_hash(graph_to_json(graph))); }
 
 std::string checkpoint_path(const std::string& folder, long step) {
   return (fs::path(folder) / (std::to_string(step) + ".pt")).string();

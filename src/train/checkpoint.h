@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/graph.h"
 #include "model/train.h"
 #include "train/torch_headers.h"
 
@@ -10,7 +11,7 @@ namespace sonar {
 
 /// All that training needs to go on bit for bit. Tensors are on the host.
 struct Checkpoint {
-  std::string identity;  // of the network and its graph: a folder of another network is refused
+  std::string identity;  // graph_identity(): a checkpoint of another graph is refused
   long step = 0;
   double seconds = 0;            // of training since step 0
   double loss_sum = 0;           // since the last point
@@ -20,6 +21,9 @@ struct Checkpoint {
   torch::Tensor weights, statistics, velocity;
   torch::Tensor average_weights, average_statistics;  // undefined without an average
 };
+
+/// What Checkpoint::identity must be: a hash of the graph, whose nodes and widths make the network.
+std::string graph_identity(const Graph& graph);
 
 std::string checkpoint_path(const std::string& folder, long step);
 

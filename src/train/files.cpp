@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "model/error.h"
@@ -93,6 +94,13 @@ void check_tar_end(const std::string& path, archive* a) {
   }
 }
 
+bool starts_as_zip(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  char mark[4] = {};
+  in.read(mark, sizeof mark);
+  return std::string_view(mark, sizeof mark) == std::string_view("PK\3\4", 4);
+}
+
 /// False when this file alone is damaged; throws when the archive is.
 bool read_entry(const std::string& path, archive* a, archive_entry* entry, std::vector<uint8_t>& bytes,
                 std::string& why) {
@@ -119,7 +127,7 @@ void visit_archive(const std::string& path, const FileVisitor& visitor) {
   ArchivePtr a(archive_read_new());
   archive_read_support_filter_all(a.get());
   archive_read_support_format_tar(a.get());
-  archive_read_support_format_zip(a.get());
+  archive_read_support_format_zip_seekable(a.get());  // by its directory at the end: a cut is always seen
   archive_read_support_format_7zip(a.get());
   archive_read_support_format_cpio(a.get());
   if (archive_read_open_filename(a.get(), path.c_str(), 1 << 16) != ARCHIVE_OK) {
@@ -133,7 +141,7 @@ void visit_archive(const std::string& path, const FileVisitor& visitor) {
     const int status = archive_read_next_header(a.get(), &entry);
     if (status == ARCHIVE_EOF) break;
     if (status == ARCHIVE_FATAL || status == ARCHIVE_FAILED || status == ARCHIVE_RETRY) {
-      if (any) throw damaged(path, a.get());
+      if (any || starts_as_zip(path)) throw damaged(path, a.get());
       throw UserError(path + ": is no whole archive (" + error_text(a.get()) +
                       "); expected a folder, or a tar or zip archive, of images");
     }

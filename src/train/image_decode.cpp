@@ -19,13 +19,17 @@ struct TurboCloser {
 };
 
 /// One decompressor a thread, kept: making one costs as much as decoding a thumbnail.
-tjhandle decompressor() {
-  thread_local std::unique_ptr<void, TurboCloser> handle(tjInitDecompress());
-  return handle.get();
-}
+thread_local std::unique_ptr<void, TurboCloser> decompressor;
 
 bool fail(DecodeError& error, const std::string& why) {
   error.why = why;
+  return false;
+}
+
+/// A decompressor that met damage keeps some of it in its state, and would refuse the next, whole image.
+bool fail_jpeg(DecodeError& error) {
+  error.why = tjGetErrorStr2(decompressor.get());
+  decompressor.reset();
   return false;
 }
 
@@ -53,10 +57,11 @@ tjscalingfactor smallest_scale(int width, int height, int resolution) {
 }
 
 bool decode_jpeg(std::span<const uint8_t> bytes, int resolution, Image& image, DecodeError& error) {
-  tjhandle handle = decompressor();
+  if (!decompressor) decompressor.reset(tjInitDecompress());
+  tjhandle handle = decompressor.get();
   int width = 0, height = 0, subsampling = 0, colours = 0;
   if (tjDecompressHeader3(handle, bytes.data(), bytes.size(), &width, &height, &subsampling, &colours) != 0) {
-    return fail(error, tjGetErrorStr2(handle));
+    return fail_jpeg(error);
   }
   if (long(width) * height > kMaxPixels) return fail(error, "more than 100 million pixels");
   const tjscalingfactor scale = smallest_scale(width, height, resolution);
@@ -67,7 +72,8 @@ bool decode_jpeg(std::span<const uint8_t> bytes, int resolution, Image& image, D
   image.rgb.resize(size_t(image.width) * image.height * channels);
   if (tjDecompress2(handle, bytes.data(), bytes.size(), image.rgb.data(), image.width, 0, image.height,
                     cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_ACCURATEDCT) != 0) {
-    if (tjGetErrorCode(handle) == TJERR_FATAL || cut_short(handle)) return fail(error, tjGetErrorStr2(handle));
+    if (tjGetErrorCode(handle) == TJERR_FATAL || cut_short(handle)) return fail_jpeg(error);
+    decompressor.reset();
   }
   if (cmyk) {  // stored inverted, as every program that writes CMYK JPEGs does
     const size_t pixels = size_t(image.width) * image.height;

@@ -13,7 +13,6 @@
 #include <utility>
 
 #include "model/error.h"
-#include "model/random.h"
 #include "train/autocast.h"
 #include "train/checkpoint.h"
 #include "train/device_render.h"
@@ -88,8 +87,6 @@ auto translate_errors(const Work& work) -> decltype(work()) {
     throw EnvironmentError("out of memory; lower train.batch or the number of trainers at once");
   }
 }
-
-std::string identity_of(const Graph& graph) { return fmt::format("{:016x}", stable_hash(graph_to_json(graph))); }
 
 }  // namespace
 
@@ -270,7 +267,7 @@ Evaluation Trainer::State::evaluate(Network& network, const std::vector<int>& pa
 
 void Trainer::State::save(const Session& session, const std::string& folder) const {
   Checkpoint checkpoint;
-  checkpoint.identity = identity_of(session.network.graph());
+  checkpoint.identity = graph_identity(session.network.graph());
   checkpoint.step = session.step;
   checkpoint.seconds = session.seconds;
   checkpoint.loss_sum = session.loss_sum;
@@ -309,7 +306,7 @@ void Trainer::State::restore(Session& session, const Checkpoint& checkpoint) con
 bool Trainer::State::continue_from(Session& session, const TrainRequest& request) const {
   std::vector<long> steps = list_checkpoints(request.folder);
   std::erase_if(steps, [&](long step) { return step < request.from_step || step > request.to_step; });
-  const std::string identity = identity_of(request.graph);
+  const std::string identity = graph_identity(request.graph);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     try {
       restore(session, load_checkpoint(request.folder, *step, identity));
@@ -437,7 +434,7 @@ Evaluation Trainer::evaluate(const std::string& network, const Graph& graph, con
   }
   return translate_errors([&] {
     const std::unique_ptr<Session> session = state_->start(network, graph);
-    state_->restore(*session, load_checkpoint(folder, step, identity_of(graph)));
+    state_->restore(*session, load_checkpoint(folder, step, graph_identity(graph)));
     return state_->evaluate(session->judged(), images, images.size());
   });
 }
@@ -445,7 +442,7 @@ Evaluation Trainer::evaluate(const std::string& network, const Graph& graph, con
 void Trainer::write_parameters(const Graph& graph, const std::string& folder, long step, const std::string& path) {
   translate_errors([&] {
     const std::unique_ptr<Session> session = state_->start("", graph);
-    state_->restore(*session, load_checkpoint(folder, step, identity_of(graph)));
+    state_->restore(*session, load_checkpoint(folder, step, graph_identity(graph)));
     const Parameters parameters = session->judged().parameters();
     static_assert(std::endian::native == std::endian::little, "parameter files are little-endian");
     std::string bytes;

@@ -2,8 +2,8 @@
 //
 //   runner BATCH FIRST
 //
-// BATCH is a file written by device/batch_file.cpp; cases from number FIRST on are run. Each runs in a process of its own,
-// so a crash or an endless loop costs that case only. On stdout, one line each, flushed at once:
+// BATCH is a file written by device/batch_file.cpp; cases from number FIRST on are run. Each runs in a process of its
+// own, so a crash or an endless loop costs that case only. On stdout, one line each, flushed at once:
 //
 //   sonar-runner 1
 //   start I
@@ -52,15 +52,15 @@ namespace {
 
 using sonar::MeasureErrorKind;
 
-constexpr size_t zone_bytes = 4096;                      // watched on either side of each buffer
+constexpr size_t zone_bytes = 4096;  // watched on either side of each buffer
 constexpr unsigned char zone_byte = 0xd3;
-constexpr size_t alignment = 128;                        // of buffers and of rotated copies
+constexpr size_t alignment = 128;  // of buffers and of rotated copies
 constexpr double rotated_limit_bytes = 256.0 * (1 << 20);
 constexpr double program_memory_bytes = 4.0 * (1u << 30);  // that a program may allocate for itself
-constexpr double clearly_slower = 1.5;                   // than the best known: no more samples
+constexpr double clearly_slower = 1.5;                     // than the best known: no more samples
 constexpr double small_spread = 0.02;
-constexpr size_t enough_samples = 5;                     // for that spread to mean something
-constexpr size_t fewest_samples = 3;                     // when the sampling time is over
+constexpr size_t enough_samples = 5;  // for that spread to mean something
+constexpr size_t fewest_samples = 3;  // when the sampling time is over
 
 std::string text(const char* format, ...) __attribute__((format(printf, 1, 2)));
 std::string text(const char* format, ...) {
@@ -295,7 +295,8 @@ uint64_t checksum(const unsigned char* bytes, size_t count) {
 
 void read_values(const std::string& path, float* values, size_t count) {
   FILE* file = fopen(path.c_str(), "rb");
-  if (!file) finish_error(MeasureErrorKind::device_unreachable, text("cannot read %s: %s", path.c_str(), strerror(errno)));
+  if (!file)
+    finish_error(MeasureErrorKind::device_unreachable, text("cannot read %s: %s", path.c_str(), strerror(errno)));
   const size_t read = fread(values, sizeof(float), count, file);
   if (read != count) {
     finish_error(MeasureErrorKind::device_unreachable,
@@ -455,8 +456,8 @@ void check_values(const Case& c, const Prepared& p) {
   }
   if (wrong == 0) return;
   finish_error(MeasureErrorKind::wrong_answer,
-               text("buffer %zu: %zu of %zu values differ; the first at index %zu: got %.9g, expected %.9g", which, wrong,
-                    count, first, static_cast<double>(got[first]), static_cast<double>(c.expected[first])));
+               text("buffer %zu: %zu of %zu values differ; the first at index %zu: got %.9g, expected %.9g", which,
+                    wrong, count, first, static_cast<double>(got[first]), static_cast<double>(c.expected[first])));
 }
 
 void check(const Case& c, const Prepared& p) {
@@ -586,8 +587,8 @@ std::string last_words(const std::string& said) {
 
 /// "ok ..." or "error ..." of one case.
 std::string run_in_child(const Batch& batch, const Case& c) {
-  // Results have a pipe of their own, so that a program that prints cannot forge them. Both pipes hold 64 KiB; a program
-  // that prints more than that loses it.
+  // Results have a pipe of their own, so that a program that prints cannot forge them. Both pipes hold 64 KiB; a
+  // program that prints more than that loses it.
   int result[2], said[2];
   if (pipe2(result, O_NONBLOCK) != 0 || pipe2(said, O_NONBLOCK) != 0) {
     return error_line(MeasureErrorKind::device_unreachable, text("no pipe: %s", strerror(errno)));
@@ -616,15 +617,17 @@ std::string run_in_child(const Batch& batch, const Case& c) {
   } else if (!wait_for(child, c.time_limit_s, &status)) {
     line = error_line(MeasureErrorKind::run_timeout, text("ran longer than %g s", c.time_limit_s));
   } else if (WIFSIGNALED(status)) {
-    line = error_line(MeasureErrorKind::crash, text("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status))) +
-                                                   last_words(read_pipe(said[0])));
+    line = error_line(MeasureErrorKind::crash,
+                      text("killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status))) +
+                          last_words(read_pipe(said[0])));
   } else {
     line = read_pipe(result[0]);
     if (WEXITSTATUS(status) == 0 && !line.empty() && line.back() == '\n') {
       line.pop_back();
     } else {
-      line = error_line(MeasureErrorKind::crash, text("exited with code %d before it was measured", WEXITSTATUS(status)) +
-                                                     last_words(read_pipe(said[0])));
+      line =
+          error_line(MeasureErrorKind::crash, text("exited with code %d before it was measured", WEXITSTATUS(status)) +
+                                                  last_words(read_pipe(said[0])));
     }
   }
   close(result[0]);

@@ -20,11 +20,16 @@ void be_quiet() {
 
 Lowered lower(const ProgramSpace& space, const Knobs& knobs) {
   switch (space.subgraph().kind) {
-    case SubgraphKind::conv: return lower_conv(space, knobs);
-    case SubgraphKind::depthwise: return lower_depthwise(space, knobs);
-    case SubgraphKind::pool: return lower_pool(space, knobs);
-    case SubgraphKind::dense: return lower_dense(space, knobs);
-    case SubgraphKind::squeeze_excite: return lower_squeeze_excite(space, knobs);
+    case SubgraphKind::conv:
+      return lower_conv(space, knobs);
+    case SubgraphKind::depthwise:
+      return lower_depthwise(space, knobs);
+    case SubgraphKind::pool:
+      return lower_pool(space, knobs);
+    case SubgraphKind::dense:
+      return lower_dense(space, knobs);
+    case SubgraphKind::squeeze_excite:
+      return lower_squeeze_excite(space, knobs);
   }
   throw InternalError("unknown subgraph kind");
 }
@@ -51,7 +56,8 @@ std::string resolve_target(const std::string& halide_target) {
   return translated([&] { return Halide::Target(halide_target).to_string(); });
 }
 
-void compile_program(const ProgramSpace& space, const Knobs& knobs, const Target& target, const ProgramOptions& options) {
+void compile_program(const ProgramSpace& space, const Knobs& knobs, const Target& target,
+                     const ProgramOptions& options) {
   translated([&] {
     Halide::Target halide(target.halide);
     halide.set_feature(Halide::Target::NoRuntime);

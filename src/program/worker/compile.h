@@ -20,7 +20,8 @@ struct ProgramOptions {
   std::string object;    // path to write
   bool asserts = false;  // checks in the code: slower to compile and to run; for tests
 };
-void compile_program(const ProgramSpace& space, const Knobs& knobs, const Target& target, const ProgramOptions& options);
+void compile_program(const ProgramSpace& space, const Knobs& knobs, const Target& target,
+                     const ProgramOptions& options);
 
 /// Halide's runtime alone, as an object file.
 void compile_runtime(const Target& target, const std::string& object);

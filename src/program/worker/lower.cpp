@@ -22,10 +22,14 @@ ImageParam dense_input(const std::string& name, const std::vector<int>& extents)
 
 Expr activate(Activation activation, Expr x) {
   switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return max(x, 0.0f);
-    case Activation::hard_swish: return x * (clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6));
-    case Activation::hard_sigmoid: return clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return max(x, 0.0f);
+    case Activation::hard_swish:
+      return x * (clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6));
+    case Activation::hard_sigmoid:
+      return clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
   }
   throw InternalError("unknown activation");
 }
@@ -33,7 +37,8 @@ Expr activate(Activation activation, Expr x) {
 TailStrategy inside_tail(int extent, int factor) {
   if (extent % factor == 0) return TailStrategy::RoundUp;
   // Without asserts a shifted tile that does not fit would write before the buffer.
-  if (extent < factor) throw InternalError("a tile of " + std::to_string(factor) + " in an axis of " + std::to_string(extent));
+  if (extent < factor)
+    throw InternalError("a tile of " + std::to_string(factor) + " in an axis of " + std::to_string(extent));
   return TailStrategy::ShiftInwards;
 }
 

@@ -10,7 +10,7 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   const ConvShape shape = conv_shape(subgraph);
   const ConvSchedule s = decode_conv(knobs);
   const std::vector<sonar::Argument> arguments = space.arguments(knobs);
-  const int tile = s.tile(), block = s.block(), blocks_per_tile = tile / block;
+  const int tile = s.tile(), block = s.block();
 
   ImageParam input = dense_input("input", arguments[0].extents);
   ImageParam weight = dense_input("weight", arguments[1].extents);
@@ -19,7 +19,8 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   Var e("e"), c("c"), x("x"), y("y"), n("n"), t("t"), ct("ct");
   Func padded("padded");
   if (subgraph.padding > 0) {
-    padded = BoundaryConditions::constant_exterior(input, 0.0f, {{0, shape.in_row}, {0, shape.in_height}, {Expr(), Expr()}});
+    padded =
+        BoundaryConditions::constant_exterior(input, 0.0f, {{0, shape.in_row}, {0, shape.in_height}, {Expr(), Expr()}});
   } else {
     padded(e, y, n) = input(e, y, n);
   }
@@ -27,10 +28,11 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   // t: lane of the tile; ct: tile. Separate axes keep every index of a tile free of div and mod.
   RDom r(0, shape.taps, 0, shape.kernel, "r");
   Func sum("sum");
-  const Expr in_block = t % block, block_index = ct * blocks_per_tile + t / block;
+  const Expr in_block = s.block_is_tile ? Expr(t) : t % block;
+  const Expr block_index = s.block_is_tile ? Expr(ct) : ct * (tile / block) + t / block;
   sum(t, x, y, n, ct) = bias(in_block, block_index);
-  sum(t, x, y, n, ct) += weight(in_block, r.x, r.y, block_index) *
-                         padded(x * shape.pixel_step - shape.pad_floats + r.x, y * shape.row_step - shape.pad_rows + r.y, n);
+  sum(t, x, y, n, ct) += weight(in_block, r.x, r.y, block_index) * padded(x * shape.pixel_step - shape.pad_floats + r.x,
+                                                                          y * shape.row_step - shape.pad_rows + r.y, n);
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
@@ -63,12 +65,15 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   }
   const Var inner = s.pixels_inside ? xo : co, outer = s.pixels_inside ? co : xo;
   output.reorder(cv, ci, xi, yi, inner, outer, yo, group, band, n).vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
-  const bool copies = subgraph.padding > 0 && s.padding != ConvPadding::inlined;
+  const bool copies = subgraph.padding > 0 && !is_inlined(s.padding);
   output.never_partition({cv, ci, xi, yi, co, group, band, n});
-  if (copies || subgraph.padding == 0) output.never_partition({xo, yo});
+  if (s.padding != ConvPadding::inlined_edges_apart) output.never_partition(yo);
+  if (s.padding < ConvPadding::inlined_columns_apart) output.never_partition(xo);
 
   Var rows = yo, bands = band;
   if (s.parallel) {
+    // One row of tiles leaves the threads nothing to share but the outer of the two tile loops.
+    if (one_row) output.fuse(outer, yo, yo);
     output.fuse(yo, group, both).fuse(both, band, both).fuse(both, n, both).parallel(both);
     rows = bands = both;
   }
@@ -77,7 +82,10 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   sum.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
   sum.split(t, ti, tv, s.vector, TailStrategy::RoundUp)
       .reorder(tv, ti, x, y, n, ct)
-      .vectorize(tv).unroll(ti).unroll(x).unroll(y);
+      .vectorize(tv)
+      .unroll(ti)
+      .unroll(x)
+      .unroll(y);
   RVar ro("ro"), ri("ri");
   Stage update = sum.update();
   update.split(t, ti, tv, s.vector, TailStrategy::RoundUp).split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf);
@@ -92,10 +100,18 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
 
   if (copies) {
     switch (s.padding) {
-      case ConvPadding::tile: padded.compute_at(output, inner); break;
-      case ConvPadding::row: padded.compute_at(output, rows); break;
-      case ConvPadding::band: padded.compute_at(output, bands); break;
-      default: padded.compute_root(); break;
+      case ConvPadding::tile:
+        padded.compute_at(output, inner);
+        break;
+      case ConvPadding::row:
+        padded.compute_at(output, rows);
+        break;
+      case ConvPadding::band:
+        padded.compute_at(output, bands);
+        break;
+      default:
+        padded.compute_root();
+        break;
     }
     // Beyond the last element the boundary condition reads nothing.
     padded.vectorize(padded.args()[0], s.vector, TailStrategy::RoundUp);

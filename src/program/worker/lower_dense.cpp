@@ -7,9 +7,8 @@ using namespace Halide;
 
 namespace {
 
-
-Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, Expr sum, const Var& o, const Var& b,
-            Lowered& lowered) {
+Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, Expr sum, const Var& o,
+            const Var& b, Lowered& lowered) {
   Func output("output");
   Expr value = activate(subgraph.activation, sum);
   if (subgraph.residual) {
@@ -23,7 +22,8 @@ Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& argume
 }
 
 /// Orders the loops over tiles and returns the innermost of them.
-Var order_tiles(Func& output, const DenseSchedule& s, const Var& oo, const Var& bo, const std::vector<VarOrRVar>& tile) {
+Var order_tiles(Func& output, const DenseSchedule& s, const Var& oo, const Var& bo,
+                const std::vector<VarOrRVar>& tile) {
   Var both("both");
   std::vector<VarOrRVar> order = tile;
   const Var inner = s.batch_inside ? bo : oo, outer = s.batch_inside ? oo : bo;
@@ -70,7 +70,11 @@ Lowered along_outputs(const Subgraph& subgraph, const DenseSchedule& s, const st
       .split(t, ti, tv, s.vector, TailStrategy::RoundUp)
       .split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf)
       .reorder(tv, ti, b, part, ri, ro, ot)
-      .vectorize(tv).unroll(ti).unroll(b).unroll(part).unroll(ri);
+      .vectorize(tv)
+      .unroll(ti)
+      .unroll(b)
+      .unroll(part)
+      .unroll(ri);
   return lowered;
 }
 
@@ -105,7 +109,10 @@ Lowered along_inputs(const Subgraph& subgraph, const DenseSchedule& s, const std
   partial.update()
       .split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf)
       .reorder(lane, o, b, ri, ro)
-      .vectorize(lane).unroll(o).unroll(b).unroll(ri);
+      .vectorize(lane)
+      .unroll(o)
+      .unroll(b)
+      .unroll(ri);
   return lowered;
 }
 

@@ -54,8 +54,12 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   }
   Var inner = xo;
   switch (s.order) {
-    case DepthwiseOrder::channels_rows_columns: output.reorder(cv, ci, xi, yi, xo, yo, co, band, n); break;
-    case DepthwiseOrder::rows_channels_columns: output.reorder(cv, ci, xi, yi, xo, co, yo, band, n); break;
+    case DepthwiseOrder::channels_rows_columns:
+      output.reorder(cv, ci, xi, yi, xo, yo, co, band, n);
+      break;
+    case DepthwiseOrder::rows_channels_columns:
+      output.reorder(cv, ci, xi, yi, xo, co, yo, band, n);
+      break;
     case DepthwiseOrder::rows_columns_channels:
       output.reorder(cv, ci, xi, yi, co, xo, yo, band, n);
       inner = co;
@@ -63,8 +67,9 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   }
   output.vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
   output.never_partition({cv, ci, xi, yi, co, band, n});
-  const bool copies = subgraph.padding > 0 && s.padding != DepthwisePadding::inlined;
-  if (copies) output.never_partition({xo, yo});
+  const bool copies = subgraph.padding > 0 && !is_inlined(s.padding);
+  if (s.padding != DepthwisePadding::inlined_edges_apart) output.never_partition(yo);
+  if (s.padding < DepthwisePadding::inlined_columns_apart) output.never_partition(xo);
 
   Var rows = yo;  // the loop over rows of tiles, and what lies outside it
   Var around_rows = s.order == DepthwiseOrder::channels_rows_columns ? co : band;
@@ -83,7 +88,12 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
 
   sum.store_in(MemoryType::Stack).compute_at(output, inner);
   Var si("si"), sv("sv");
-  sum.split(c, si, sv, s.vector, TailStrategy::RoundUp).reorder(sv, si, x, y, n).vectorize(sv).unroll(si).unroll(x).unroll(y);
+  sum.split(c, si, sv, s.vector, TailStrategy::RoundUp)
+      .reorder(sv, si, x, y, n)
+      .vectorize(sv)
+      .unroll(si)
+      .unroll(x)
+      .unroll(y);
   Stage update = sum.update();
   update.split(c, si, sv, s.vector, TailStrategy::RoundUp).reorder(sv, si, x, y, r.x, r.y, n);
   update.vectorize(sv).unroll(si).unroll(x).unroll(y).unroll(r.x);
@@ -92,11 +102,21 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
 
   if (copies) {
     switch (s.padding) {
-      case DepthwisePadding::tile: padded.compute_at(output, inner); break;
-      case DepthwisePadding::row: padded.compute_at(output, rows); break;
-      case DepthwisePadding::sliding: padded.store_at(output, around_rows).compute_at(output, rows); break;
-      case DepthwisePadding::plane: padded.compute_at(output, around_rows); break;
-      default: padded.compute_root(); break;
+      case DepthwisePadding::tile:
+        padded.compute_at(output, inner);
+        break;
+      case DepthwisePadding::row:
+        padded.compute_at(output, rows);
+        break;
+      case DepthwisePadding::sliding:
+        padded.store_at(output, around_rows).compute_at(output, rows);
+        break;
+      case DepthwisePadding::plane:
+        padded.compute_at(output, around_rows);
+        break;
+      default:
+        padded.compute_root();
+        break;
     }
     const std::vector<Var> args = padded.args();
     padded.vectorize(args[0], s.vector, channels % s.vector == 0 ? TailStrategy::RoundUp : TailStrategy::ShiftInwards);

@@ -25,15 +25,25 @@ Lowered lower_pool(const ProgramSpace& space, const Knobs& knobs) {
   Var co("co"), ci("ci"), cv("cv"), ti("ti"), tv("tv");
   output.split(c, co, ci, s.tile(), inside_tail(channels, s.tile()))
       .split(ci, ci, cv, s.vector, TailStrategy::RoundUp)
-      .reorder(cv, ci, co, n).vectorize(cv).unroll(ci);
-  sum.store_in(MemoryType::Stack).compute_at(output, co);
+      .reorder(cv, ci, co, n)
+      .vectorize(cv)
+      .unroll(ci);
+  Var at = co;
+  if (s.parallel) {
+    at = Var("both");
+    output.fuse(co, n, at).parallel(at);
+  }
+  sum.store_in(MemoryType::Stack).compute_at(output, at);
   sum.split(c, ti, tv, s.vector, TailStrategy::RoundUp).reorder(tv, ti, part, n).vectorize(tv).unroll(ti).unroll(part);
   RVar ro("ro"), ri("ri");
   sum.update()
       .split(c, ti, tv, s.vector, TailStrategy::RoundUp)
       .split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf)
       .reorder(tv, ti, part, ri, ro, n)
-      .vectorize(tv).unroll(ti).unroll(part).unroll(ri);
+      .vectorize(tv)
+      .unroll(ti)
+      .unroll(part)
+      .unroll(ri);
   Lowered lowered;
   lowered.output = output;
   lowered.arguments = {input};

@@ -11,9 +11,10 @@ struct DenseStage {
   Func sum, result;  // sum: lanes of a tile, partial sum, image, tile; result: flat
 };
 
-/// act(weight * values + bias) with packed weights; the result may be computed beyond its last element, up to a whole tile.
-DenseStage dense_stage(const std::string& name, Activation activation, int tile, int partial_sums, int inputs, ImageParam weight,
-                       ImageParam bias, Func values) {
+/// act(weight * values + bias) with packed weights; the result may be computed beyond its last element, up to a whole
+/// tile.
+DenseStage dense_stage(const std::string& name, Activation activation, int tile, int partial_sums, int inputs,
+                       ImageParam weight, ImageParam bias, Func values) {
   Var o("o"), t("t"), ot("ot"), part("part"), n("n");
   RDom r(0, inputs / partial_sums, name + "_r");
   DenseStage stage{Func(name + "_sum"), Func(name)};
@@ -28,12 +29,17 @@ DenseStage dense_stage(const std::string& name, Activation activation, int tile,
 void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int tile) {
   const std::vector<Var> result = stage.result.args(), sum = stage.sum.args();
   Var oo("oo"), oi("oi"), ov("ov"), ti("ti"), tv("tv");
-  stage.result.compute_at(output, images).split(result[0], oo, oi, tile, TailStrategy::RoundUp)
+  stage.result.compute_at(output, images)
+      .split(result[0], oo, oi, tile, TailStrategy::RoundUp)
       .split(oi, oi, ov, vector, TailStrategy::RoundUp)
-      .vectorize(ov).unroll(oi);
+      .vectorize(ov)
+      .unroll(oi);
   stage.sum.bound_extent(sum[3], 1).store_in(MemoryType::Stack).compute_at(stage.result, oo);
-  stage.sum.split(sum[0], ti, tv, vector, TailStrategy::RoundUp).reorder(tv, ti, sum[1], sum[2], sum[3])
-      .vectorize(tv).unroll(ti).unroll(sum[1]);
+  stage.sum.split(sum[0], ti, tv, vector, TailStrategy::RoundUp)
+      .reorder(tv, ti, sum[1], sum[2], sum[3])
+      .vectorize(tv)
+      .unroll(ti)
+      .unroll(sum[1]);
   Stage update = stage.sum.update();
   const RVar r(stage.sum.rvars()[0].name());
   update.split(sum[0], ti, tv, vector, TailStrategy::RoundUp).reorder(tv, ti, sum[1], r, sum[2], sum[3]);
@@ -58,9 +64,10 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
   sum(c, n) = 0.0f;
   sum(c, n) += input(c, r, n);
   mean(c, n) = sum(c, n) * (1.0f / pixels);
-  DenseStage hidden = dense_stage("hidden", Activation::relu, s.squeeze_tile(), s.squeeze_sums, channels, weight1, bias1, mean);
-  DenseStage gate =
-      dense_stage("gate", Activation::hard_sigmoid, s.excite_tile(), s.excite_sums, subgraph.squeeze, weight2, bias2, hidden.result);
+  DenseStage hidden =
+      dense_stage("hidden", Activation::relu, s.squeeze_tile(), s.squeeze_sums, channels, weight1, bias1, mean);
+  DenseStage gate = dense_stage("gate", Activation::hard_sigmoid, s.excite_tile(), s.excite_sums, subgraph.squeeze,
+                                weight2, bias2, hidden.result);
   output(c, p, n) = input(c, p, n) * gate.result(c, n);
   declare_dense(output.output_buffer(), arguments[5].extents);
 
@@ -74,11 +81,14 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
     output.reorder(cv, ci, pi, co, po, n);
   }
   output.vectorize(cv).unroll(ci).unroll(pi);
+  if (s.parallel) output.parallel(s.scale_channels_outside ? co : po);
 
   mean.compute_at(output, n);
   mean.split(c, co, ci, s.mean_tile(), inside_tail(channels, s.mean_tile()))
       .split(ci, ci, cv, s.vector, TailStrategy::RoundUp)
-      .vectorize(cv).unroll(ci);
+      .vectorize(cv)
+      .unroll(ci);
+  if (s.parallel) mean.parallel(co);
   Var ti("ti"), tv("tv");
   sum.store_in(MemoryType::Stack).compute_at(mean, co);
   sum.split(c, ti, tv, s.vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti);
@@ -87,7 +97,9 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
       .split(c, ti, tv, s.vector, TailStrategy::RoundUp)
       .split(r.x, ro, ri, s.mean_unroll, TailStrategy::GuardWithIf)
       .reorder(tv, ti, ri, ro, n)
-      .vectorize(tv).unroll(ti).unroll(ri);
+      .vectorize(tv)
+      .unroll(ti)
+      .unroll(ri);
 
   schedule_dense(hidden, output, n, s.squeeze_vector, s.squeeze_tile());
   schedule_dense(gate, output, n, s.vector, s.excite_tile());

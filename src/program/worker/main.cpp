@@ -1,5 +1,5 @@
-// sonar-compiler: compiles tensor programs in a process of its own, because Halide and LLVM may abort, hang or grow without
-// bound. Requests and answers are lines of JSON on stdin and stdout:
+// sonar-compiler: compiles tensor programs in a process of its own, because Halide and LLVM may abort, hang or grow
+// without bound. Requests and answers are lines of JSON on stdin and stdout:
 //   {"target": {...}}                          -> {"compiler": "Halide 21.0.0", "target": "x86-64-linux-avx-..."}
 //   {"runtime": "runtime.o"}                   -> {"ok": true}
 //   {"subgraph": KEY, "knobs": [...], "name": SYMBOL, "object": PATH, "asserts": false}  -> {"ok": true}
