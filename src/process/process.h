@@ -30,9 +30,9 @@ struct ProcessResult {
 /// Throws EnvironmentError when the command cannot be started ("... not found; remedy"). Callable from any thread.
 ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0);
 
-/// A long-lived child that speaks lines on stdin and stdout. Dies with us (PR_SET_PDEATHSIG), has its own process
-/// group, and every descriptor of ours is closed in it. Not copyable; the destructor kills and reaps. One thread at a
-/// time.
+/// A long-lived child that speaks lines on stdin and stdout. Dies with us however we end (PR_SET_PDEATHSIG; when we are
+/// killed by SIGKILL, its own children see no more than their pipes close), has its own process group, and every
+/// descriptor of ours is closed in it. Not copyable; the destructor kills the group and reaps. One thread at a time.
 class ChildProcess {
  public:
   explicit ChildProcess(const ProcessOptions& options);

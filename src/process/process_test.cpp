@@ -388,7 +388,9 @@ int play(const std::string& role, const std::string& argument) {
     return 0;
   }
   if (role == "parent") {
-    ChildProcess child(shell("sleep 1000"));
+    ProcessOptions options;
+    options.command = {"sleep", "1000"};
+    ChildProcess child(options);
     std::printf("%d\n", child.pid());
     std::fflush(stdout);
     pause();
