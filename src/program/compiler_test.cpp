@@ -150,6 +150,10 @@ TEST_F(CompilerTest, ErrorsOfTheEnvironmentNameThePlace) {
   options_.target.halide = "vax-11-vms";
   EXPECT_EQ(message().rfind("target 'vax-11-vms': ", 0), 0u) << message();
   options_.target.halide = "host";
+  const long memory_limit_mb = options_.memory_limit_mb;
+  options_.memory_limit_mb = 32;
+  EXPECT_NE(message().find("does not start"), std::string::npos) << message();
+  options_.memory_limit_mb = memory_limit_mb;
   options_.worker = "/bin/false";
   EXPECT_NE(message().find("/bin/false does not start"), std::string::npos) << message();
   options_.worker = "/nowhere/sonar-compiler";

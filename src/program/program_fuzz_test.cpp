@@ -145,12 +145,12 @@ class ProgramFuzz : public testing::TestWithParam<SubgraphKind> {};
 
 TEST_P(ProgramFuzz, AgreesWithTheReference) {
   Random random(derive_seed(11, to_text(GetParam())));
-  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 7, 4, random), false);
+  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 6, 3, random), false);
 }
 
 TEST_P(ProgramFuzz, StaysInBoundsByHalidesOwnChecks) {
   Random random(derive_seed(12, to_text(GetParam())));
-  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 4, 3, random), true);
+  compile_run_and_compare(host_target(), make_trials(host_target(), GetParam(), 3, 3, random), true);
 }
 
 TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
@@ -159,7 +159,7 @@ TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
   target.registers = 16;
   target.threads = 2;
   Random random(derive_seed(13, to_text(GetParam())));
-  compile_run_and_compare(target, make_trials(target, GetParam(), 3, 3, random), false);
+  compile_run_and_compare(target, make_trials(target, GetParam(), 2, 3, random), false);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz,

@@ -134,6 +134,8 @@ class RunStore {
   std::vector<TimedTrainPoint> train_points() const;
 
   long put_measure_job(const MeasureJobRow& job);       // returns its id; job.id is ignored
+  /// All of them or, after a kill, none; sets their ids.
+  void put_measure_jobs(std::vector<MeasureJobRow>& jobs);
   void put_program(const ProgramRow& program);          // (job, index) twice: the first stays
   void finish_measure_job(long id);
   std::vector<MeasureJobRow> measure_jobs() const;      // in order of id

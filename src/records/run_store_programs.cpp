@@ -79,6 +79,12 @@ std::vector<Knobs> lists_at(SQLite::Statement& row, int column, const RunDatabas
 
 constexpr long kLastError = static_cast<long>(MeasureErrorKind::wrong_answer);
 
+long insert_measure_job(RunDatabase& db, const MeasureJobRow& job) {
+  db.run("INSERT INTO measure_job (round, subgraph, purpose, requested, programs, finished) VALUES (?, ?, ?, ?, ?, ?)",
+         job.round, job.subgraph, job.purpose, job.requested, lists_text(job.programs), job.finished);
+  return db.connection().getLastInsertRowid();
+}
+
 }  // namespace
 
 void RunStore::put_train_point(const TrainPoint& point, int round, double elapsed_s) {
@@ -110,11 +116,12 @@ std::vector<RunStore::TimedTrainPoint> RunStore::train_points() const {
 }
 
 long RunStore::put_measure_job(const MeasureJobRow& job) {
-  return state_->with([&](RunDatabase& db) -> long {
-    db.run(
-        "INSERT INTO measure_job (round, subgraph, purpose, requested, programs, finished) VALUES (?, ?, ?, ?, ?, ?)",
-        job.round, job.subgraph, job.purpose, job.requested, lists_text(job.programs), job.finished);
-    return db.connection().getLastInsertRowid();
+  return state_->with([&](RunDatabase& db) { return insert_measure_job(db, job); });
+}
+
+void RunStore::put_measure_jobs(std::vector<MeasureJobRow>& jobs) {
+  state_->transaction([&](RunDatabase& db) {
+    for (MeasureJobRow& job : jobs) job.id = insert_measure_job(db, job);
   });
 }
 

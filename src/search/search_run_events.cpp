@@ -76,7 +76,7 @@ void SearchRun::submit_training(size_t network, long to_step, int val_images) {
 }
 
 void SearchRun::submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s) {
-  for (MeasureJobRow& job : jobs) job.id = store_->put_measure_job(job);
+  store_->put_measure_jobs(jobs);
   submit_remaining(jobs, sampling_s, {});
 }
 

@@ -97,8 +97,7 @@ void SearchRun::measure_defaults() {
   const bool first = store_->measure_jobs().empty();
   if (first) {
     jobs = tuning_->default_jobs();
-    // All are written at once: a kill leaves either none or all of them to be continued.
-    for (MeasureJobRow& job : jobs) job.id = store_->put_measure_job(job);
+    store_->put_measure_jobs(jobs);
   } else {
     for (const MeasureJobRow& job : unfinished_)
       if (job.purpose == MeasurePurpose::fallback) jobs.push_back(job);

@@ -275,16 +275,9 @@ void SearchRun::restore() {
     measured_.insert({row.job, row.index});
     outcomes[row.job].push_back(std::move(row));
   }
-  std::map<int, std::vector<std::string>> members;
-  for (const RoundRow& row : store_->rounds()) members[row.round] = row.networks;
   for (const MeasureJobRow& job : store_->measure_jobs()) {
-    if (job.purpose == MeasurePurpose::batch) {
-      std::vector<long> occurrences(tuning_->count());
-      for (const std::string& name : members.at(job.round))
-        for (auto [subgraph, count] : networks_[network_index_.at(name)].subgraphs) occurrences[subgraph] += count;
-      tuning_->set_occurrences(occurrences);
-      if (round_open_ && job.round == round_.round) round_programs_issued_ += static_cast<long>(job.programs.size());
-    }
+    if (round_open_ && job.purpose == MeasurePurpose::batch && job.round == round_.round)
+      round_programs_issued_ += static_cast<long>(job.programs.size());
     tuning_->replay(job);
     for (const ProgramRow& row : outcomes[job.id]) tuning_->tell(job, row.knobs, row.outcome);
     measured_programs_ += static_cast<long>(outcomes[job.id].size());
