@@ -22,9 +22,15 @@ namespace {
 constexpr int kGuards = 64;
 constexpr float kGuard = 12345.0f;
 
-std::string work_folder() {
-  static const std::string folder = fmt::format("{}/sonar-program-fuzz-{}", testing::TempDir(), getpid());
-  return folder;
+/// One folder for all tests of the process, so that Halide's runtime is compiled once.
+struct WorkFolder {
+  std::string path = fmt::format("{}/sonar-program-fuzz-{}", testing::TempDir(), getpid());
+  ~WorkFolder() { std::filesystem::remove_all(path); }
+};
+
+const std::string& work_folder() {
+  static const WorkFolder folder;
+  return folder.path;
 }
 
 std::vector<float> pack(const std::vector<float>& values, const Argument& argument) {
@@ -138,7 +144,6 @@ void compile_run_and_compare(const Target& target, const std::vector<Trial>& tri
       ASSERT_LE(std::fabs(got[i] - expected[i]), 1e-4f * (1 + std::fabs(expected[i]))) << "element " << i;
   }
   dlclose(handle);
-  std::filesystem::remove_all(work_folder());
 }
 
 class ProgramFuzz : public testing::TestWithParam<SubgraphKind> {};

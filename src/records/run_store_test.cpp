@@ -183,6 +183,20 @@ TEST(RunStore, ProgramsComeBackInOrderOfArrivalAndOnce) {
   EXPECT_THROW(store.put_program(measured(job, 2, kInfinity)), InternalError) << "a failure is no number";
 }
 
+TEST(RunStore, JobsPutTogetherGetTheirIdsInOrder) {
+  TemporaryFolder folder;
+  RunStore store(folder.path(), kWrite);
+  std::vector<MeasureJobRow> jobs(3);
+  for (int i = 0; i < 3; ++i) jobs[i].subgraph = "conv-" + std::to_string(i);
+  store.put_measure_jobs(jobs);
+  const auto read = store.measure_jobs();
+  ASSERT_EQ(read.size(), 3u);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(read[i].id, jobs[i].id);
+    EXPECT_EQ(read[i].subgraph, jobs[i].subgraph);
+  }
+}
+
 TEST(RunStore, FailuresAreCountedByCauseWithTheFirstMessage) {
   TemporaryFolder folder;
   RunStore store(folder.path(), kWrite);

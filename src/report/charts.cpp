@@ -51,7 +51,7 @@ std::string fate(const NetworkView& view) {
   std::string text;
   if (!view.alive)
     text = fmt::format("dropped in round {}", view.round);
-  else if (view.on_front)
+  else if (view.non_dominated)
     text = "on the front";
   else
     text = view.round > 0 ? "kept" : "candidate";
@@ -165,17 +165,17 @@ std::string front_chart(const ReportData& data) {
 
   // Drawn in order of importance: what was dropped first lies at the bottom.
   std::stable_sort(drawn.begin(), drawn.end(), [](const NetworkView* a, const NetworkView* b) {
-    return std::tuple(a->on_front, a->alive, a->round) < std::tuple(b->on_front, b->alive, b->round);
+    return std::tuple(a->non_dominated, a->alive, a->round) < std::tuple(b->non_dominated, b->alive, b->round);
   });
   for (const NetworkView* view : drawn)
-    if (!view->on_front)
+    if (!view->non_dominated)
       svg += circle("pt " + colour_class(*view), frame.px(view->objectives.latency_us),
                     frame.py(view->objectives.accuracy), view->alive ? 4.5 : 3, tip_of(*view));
 
   // The front as what it means: the best accuracy within each latency.
   std::vector<const NetworkView*> front;
   for (const NetworkView* view : front_points(data))
-    if (view->on_front && view->has_estimates()) front.push_back(view);
+    if (view->non_dominated && view->has_estimates()) front.push_back(view);
   PathData steps;
   for (const NetworkView* view : front)
     steps.step_to(frame.px(view->objectives.latency_us), frame.py(view->objectives.accuracy));

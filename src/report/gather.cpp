@@ -49,6 +49,65 @@ void read_values(const RunStore& store, ReportData& data) {
     else
       data.texts[name] = *text;
   }
+  // A search without a threshold may store 0 for it.
+  if (const auto threshold = data.number("threshold_us"); threshold && !(*threshold > 0))
+    data.numbers.erase("threshold_us");
+}
+
+/// "90s", "20m", "2h", "2d" in seconds; nothing for other text.
+std::optional<double> duration_of(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end + 1 != text.data() + text.size() || !(value > 0)) return std::nullopt;
+  switch (*end) {
+    case 's':
+      return value;
+    case 'm':
+      return 60 * value;
+    case 'h':
+      return 3600 * value;
+    case 'd':
+      return 86400 * value;
+  }
+  return std::nullopt;
+}
+
+/// The ledgers of a run that did not store them, from its configuration.
+void derive_budgets(ReportData& data) {
+  const std::map<std::string, std::string> configuration(data.configuration.begin(), data.configuration.end());
+  auto text = [&](const char* key) {
+    const auto it = configuration.find(key);
+    return it == configuration.end() ? std::string() : it->second;
+  };
+  auto number = [&](const char* key) {
+    const std::string value = text(key);
+    double result = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
+    return error == std::errc{} && end == value.data() + value.size() ? result : 0.0;
+  };
+  auto ledger = [&](const std::string& side, double budget, double spent, const char* unit) {
+    if (!(budget > 0) || !std::isfinite(budget) || data.number(side + "_budget")) return;
+    data.numbers[side + "_budget"] = budget;
+    data.numbers[side + "_spent"] = spent;
+    data.texts[side + "_unit"] = unit;
+  };
+  ledger("tune", number("search.programs"), static_cast<double>(data.programs.size()), "programs");
+  if (number("train.epochs") > 0)
+    ledger("train", number("search.epochs") * data.number("full_steps").value_or(0) / number("train.epochs"),
+           static_cast<double>(data.steps), "steps");
+  if (!data.number("time_budget_s"))
+    if (const auto time = duration_of(text("search.time"))) data.numbers["time_budget_s"] = *time;
+}
+
+/// K, as far as it can be known before the run has ended.
+int planned_rounds(const ReportData& data) {
+  const int begun = static_cast<int>(data.rounds.size());
+  if (data.finished || data.networks.empty()) return begun;
+  if (const auto rounds = data.number("rounds")) return std::max(begun, static_cast<int>(*rounds));
+  const auto algorithm = data.texts.find("algorithm");
+  const bool halving =
+      algorithm == data.texts.end() || algorithm->second == "pareto" || algorithm->second == "threshold";
+  return std::max(begun, halving ? round_count(data.networks.size()) : 1);
 }
 
 /// Whether a latency is one: a sum over nothing, or a corrupt zero, would lie on every front.
@@ -158,21 +217,25 @@ void read_networks(const RunStore& store, ReportData& data, SubgraphIndex& subgr
   }
 }
 
-/// While there are no results, the front is that of the networks alive.
+/// While there are no results, the front is that of the networks alive. Under a threshold the results mark the answer
+/// alone, so the front that the plots show is worked out in any case.
 void mark_front(ReportData& data) {
   std::vector<NetworkView*> alive;
   for (NetworkView& view : data.networks)
     if (view.alive && view.has_estimates()) alive.push_back(&view);
-  if (!data.has_results && !alive.empty()) {
+  if (!alive.empty()) {
     Points points;
     for (const NetworkView* view : alive) points.push_back({view->objectives.accuracy, view->objectives.latency_us});
     const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
-    for (size_t i = 0; i < alive.size(); ++i) alive[i]->on_front = ranks[i] == 0;
+    for (size_t i = 0; i < alive.size(); ++i) {
+      alive[i]->non_dominated = ranks[i] == 0;
+      if (!data.has_results) alive[i]->on_front = ranks[i] == 0;
+    }
   }
   if (const auto threshold = data.number("threshold_us")) {
     NetworkView* best = nullptr;
     for (NetworkView* view : alive)
-      if (view->objectives.latency_us <= *threshold &&
+      if ((view->on_front || !data.has_results) && view->objectives.latency_us <= *threshold &&
           (!best || view->objectives.accuracy > best->objectives.accuracy ||
            (view->objectives.accuracy == best->objectives.accuracy &&
             view->objectives.latency_us < best->objectives.latency_us)))
@@ -183,7 +246,7 @@ void mark_front(ReportData& data) {
   // The knee: the point of the front farthest above the straight line between its ends, latency on a logarithmic scale.
   std::vector<NetworkView*> front;
   for (NetworkView* view : alive)
-    if (view->on_front) front.push_back(view);
+    if (view->non_dominated) front.push_back(view);
   std::sort(front.begin(), front.end(), [](const NetworkView* a, const NetworkView* b) {
     return a->objectives.latency_us < b->objectives.latency_us;
   });
@@ -257,9 +320,8 @@ ReportData gather_report(const RunStore& store) {
   std::stable_sort(data.subgraphs.begin(), data.subgraphs.end(),
                    [&](const SubgraphView& a, const SubgraphView& b) { return contribution(a) > contribution(b); });
 
-  data.planned_rounds =
-      static_cast<int>(data.number("rounds").value_or(data.networks.empty() ? 0 : round_count(data.networks.size())));
-  data.planned_rounds = std::max(data.planned_rounds, static_cast<int>(data.rounds.size()));
+  data.planned_rounds = planned_rounds(data);
+  derive_budgets(data);
 
   data.elapsed_s = data.number("elapsed_s").value_or(0);
   auto at_least = [&](double seconds) {

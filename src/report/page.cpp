@@ -120,6 +120,9 @@ std::optional<Cost> tune_cost(const ReportData& data) {
 
 std::string cost_sentence(const ReportData& data) {
   if (!data.finished) return "";  // what is not yet spent would count as saved
+  const auto algorithm = data.texts.find("algorithm");
+  for (const char* exhaustive : {"brute-force", "tune", "train"})
+    if (algorithm != data.texts.end() && algorithm->second == exhaustive) return "";
   const auto train = train_cost(data), tune = tune_cost(data);
   auto part = [](const char* what, const char* all, const Cost& cost) {
     return fmt::format("{} took {}, {} in full would take {} (<strong>{}</strong>)", what, duration_text(cost.spent),
@@ -417,7 +420,7 @@ std::string networks_section(const ReportData& data) {
     std::string outcome = "alive";
     if (!view.alive)
       outcome = fmt::format("dropped in {}", view.round);
-    else if (view.on_front)
+    else if (view.non_dominated)
       outcome = "front";
     else if (view.round > 0)
       outcome = "kept";
@@ -483,7 +486,7 @@ std::string configuration_section(const ReportData& data) {
 std::string report_html(const ReportData& data) {
   std::vector<const NetworkView*> front, others;
   for (const NetworkView* view : front_points(data)) {
-    if (view->on_front && view->has_estimates())
+    if (view->non_dominated && view->has_estimates())
       front.push_back(view);
     else if (std::isfinite(view->objectives.latency_us))
       others.push_back(view);
@@ -492,7 +495,7 @@ std::string report_html(const ReportData& data) {
   shown.insert(shown.end(), others.begin(), others.end());
 
   const std::string name = escape_html(folder_name(data.folder));
-  const char* state = data.finished ? "finished" : data.writer ? "running" : "stopped";
+  const char* state = data.finished ? "finished" : "unfinished";
   std::string html =
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";

@@ -22,7 +22,9 @@ struct NetworkView {
   int round = 0;                  // ordinal (1..) of the last round that decided on it; 0: none yet
   int rank = 0;                   // of that decision
   std::string reason;             // of that decision
-  bool on_front = false, knee = false;
+  bool non_dominated = false;     // among the networks alive
+  bool on_front = false;          // marked in the results; before those, as non_dominated
+  bool knee = false;
   bool selected = false;      // the answer to a latency threshold
   double test_accuracy = -1;  // fraction; < 0: not evaluated
   double end_to_end_us = -1;  // < 0: not measured

@@ -205,6 +205,53 @@ TEST(Report, AThresholdThatNothingReachesNamesTheFastest) {
   EXPECT_THAT(status_text(data), HasSubstr("no network reaches it yet"));
 }
 
+TEST(Report, AZeroThresholdIsNoThreshold) {
+  TemporaryFolder folder;
+  write_example_run(folder.path(), {});
+  RunStore(folder.path(), kWrite).put_value("threshold_us", "0");
+  const ReportData data = gather(folder.path());
+  EXPECT_THAT(report_html(data), Not(HasSubstr("No network reaches")));
+  EXPECT_THAT(status_text(data), Not(HasSubstr("threshold")));
+  EXPECT_TRUE(json::parse(status_json(data)).at("threshold_us").is_null());
+}
+
+TEST(Report, ResultsThatMarkOnlyTheAnswerStillShowTheFront) {
+  TemporaryFolder folder;
+  RunStore store(folder.path(), kWrite);
+  store.put_value("threshold_us", "50");
+  store.put_networks({{"fast", 1, 1, 1, {}}, {"chosen one", 1, 1, 1, {}}, {"slow", 1, 1, 1, {}}, {"bad", 1, 1, 1, {}}});
+  store.put_results({{"fast", {0.2, 10}, false, -1, -1, 0},
+                     {"chosen one", {0.5, 40}, true, -1, -1, 0},
+                     {"slow", {0.8, 1000}, false, -1, -1, 0},
+                     {"bad", {0.1, 2000}, false, -1, -1, 0}});
+  const ReportData data = gather(folder.path());
+  for (const NetworkView& view : data.networks) {
+    EXPECT_EQ(view.on_front, view.network.name == "chosen one");
+    EXPECT_EQ(view.selected, view.network.name == "chosen one");
+    EXPECT_EQ(view.non_dominated, view.network.name != "bad");
+  }
+  EXPECT_EQ(count(report_html(data), "class=\"pt front-pt\""), 3u);
+}
+
+TEST(Report, BudgetsAndRoundsComeFromTheConfigurationWhenTheyAreNotStored) {
+  TemporaryFolder folder;
+  RunStore store(folder.path(), kWrite);
+  store.bind_configuration(
+      {{"search.time", "20m"}, {"search.epochs", "3"}, {"search.programs", "500"}, {"train.epochs", "8"}});
+  store.put_value("full_steps", "800");
+  store.put_value("elapsed_s", "300");
+  store.put_networks({{"a", 1, 1, 1, {}}, {"b", 1, 1, 1, {}}, {"c", 1, 1, 1, {}}});
+  store.put_train_point({"a", 120, 0.5, 1, 20, 10}, 0, 20);
+  json status = json::parse(status_json(gather(folder.path())));
+  EXPECT_EQ(status.at("time_left_s"), 900);
+  EXPECT_EQ(status.at("train").at("budget"), 300);  // 3 epochs of 100 steps
+  EXPECT_EQ(status.at("train").at("left"), 180);
+  EXPECT_EQ(status.at("tune").at("budget"), 500);
+  EXPECT_EQ(status.at("rounds"), 2);
+  store.put_value("algorithm", "brute-force");
+  EXPECT_EQ(json::parse(status_json(gather(folder.path()))).at("rounds"), 1);
+}
+
 TEST(Report, StatusOfALiveRun) {
   TemporaryFolder folder;
   ExampleRun example;

@@ -98,14 +98,16 @@ Checkpoint load_checkpoint(const std::string& folder, long step, const std::stri
       archive.read("average_statistics", checkpoint.average_statistics, true);
     }
   } catch (const std::exception&) {
-    throw EnvironmentError(fmt::format("the checkpoint {} is damaged; remove it, and training goes on from the one "
-                                       "before it",
-                                       path));
+    throw EnvironmentError(
+        fmt::format("the checkpoint {} is damaged; remove it, and training goes on from the one "
+                    "before it",
+                    path));
   }
   if (checkpoint.identity != identity) {
-    throw UserError(fmt::format("the checkpoint {} belongs to another network or graph; give each network a folder of "
-                                "its own",
-                                path));
+    throw UserError(
+        fmt::format("the checkpoint {} belongs to another network or graph; give each network a folder of "
+                    "its own",
+                    path));
   }
   return checkpoint;
 }

@@ -13,8 +13,8 @@ namespace sonar {
 struct Checkpoint {
   std::string identity;  // graph_identity(): a checkpoint of another graph is refused
   long step = 0;
-  double seconds = 0;            // of training since step 0
-  double loss_sum = 0;           // since the last point
+  double seconds = 0;   // of training since step 0
+  double loss_sum = 0;  // since the last point
   long loss_steps = 0;
   bool diverged = false;
   std::vector<TrainPoint> points;  // since step 0

@@ -138,9 +138,10 @@ ClassFolders find_classes(const std::string& path, const Listing& listing) {
     }
   }
   if (found.images.empty()) {
-    throw UserError(fmt::format("{}: the images, for instance {}, lie in no class folder; expected CLASS/IMAGE or "
-                                "train/CLASS/IMAGE",
-                                path, listing.images.front()));
+    throw UserError(
+        fmt::format("{}: the images, for instance {}, lie in no class folder; expected CLASS/IMAGE or "
+                    "train/CLASS/IMAGE",
+                    path, listing.images.front()));
   }
   check_class_folders(path, listing, found, top, used_splits);
   for (const auto& [what, count] : left_out) found.notes.push_back(fmt::format("{} images left out: {}", count, what));

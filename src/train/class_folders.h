@@ -28,7 +28,8 @@ bool is_image_name(const std::string& name);
 /// Hidden files and folders, and the resource forks that macOS adds to archives.
 bool is_hidden_name(const std::string& name);
 
-/// Throws UserError, naming `path` and the folder, when there are no images in class folders or a class folder is empty.
+/// Throws UserError, naming `path` and the folder, when there are no images in class folders or a class folder is
+/// empty.
 ClassFolders find_classes(const std::string& path, const Listing& listing);
 
 }  // namespace sonar

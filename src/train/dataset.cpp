@@ -40,9 +40,10 @@ struct Store {
       first_name = name;
     }
     if (fixed_size && (image.width != resolution || image.height != resolution)) {
-      throw UserError(fmt::format("images differ in size: {} is {}x{}, {} is {}x{}; set data.resolution, and they are "
-                                  "resized",
-                                  first_name, resolution, resolution, name, image.width, image.height));
+      throw UserError(
+          fmt::format("images differ in size: {} is {}x{}, {} is {}x{}; set data.resolution, and they are "
+                      "resized",
+                      first_name, resolution, resolution, name, image.width, image.height));
     }
     const size_t bytes = size_t(resolution) * resolution * 3;
     pixels.resize(pixels.size() + bytes);
@@ -151,9 +152,10 @@ void name_cifar_classes(Source& source) {
   for (LabelledName& record : source.cifar) {
     const size_t label = size_t(std::stoi(record.class_name));
     if (label >= source.cifar_classes.size()) {
-      throw UserError(fmt::format("{}: record {} has label {}, but there are {} classes: this is damaged, or not "
-                                  "CIFAR-10's binary format",
-                                  source.path, record.name, label, source.cifar_classes.size()));
+      throw UserError(
+          fmt::format("{}: record {} has label {}, but there are {} classes: this is damaged, or not "
+                      "CIFAR-10's binary format",
+                      source.path, record.name, label, source.cifar_classes.size()));
     }
     record.class_name = source.cifar_classes[label];
   }
@@ -174,6 +176,7 @@ ClassFolders images_of(Source& source) {
 struct Item {
   Source* source;
   std::string name;
+  int label;
 };
 
 /// Decodes the images of `wanted` that have not been so far.
@@ -206,9 +209,105 @@ void check_corrupt(const DatasetOptions& options, const std::vector<std::string>
   std::string names;
   for (size_t i = 0; i < std::min<size_t>(3, corrupt.size()); ++i) names += (i ? ", " : "") + corrupt[i];
   if (corrupt.size() > 3) names += ", ...";
-  throw UserError(fmt::format("{}: {} of {} images cannot be decoded: {}; repair or remove them, or raise "
-                              "data.max_corrupt_fraction (now {})",
-                              options.path, corrupt.size(), images, names, options.max_corrupt_fraction));
+  throw UserError(
+      fmt::format("{}: {} of {} images cannot be decoded: {}; repair or remove them, or raise "
+                  "data.max_corrupt_fraction (now {})",
+                  options.path, corrupt.size(), images, names, options.max_corrupt_fraction));
+}
+
+/// The images of all sources with their labels, and which may train and which only test.
+struct Inventory {
+  std::vector<std::string> classes;
+  std::map<std::string, size_t> label_of;
+  std::vector<Item> items;
+  ClassGroups train, test;  // numbers of items
+  std::vector<std::string> notes;
+};
+
+void add_item(Inventory& inventory, Source& source, const LabelledName& image, bool test) {
+  const auto found = inventory.label_of.find(image.class_name);
+  if (found == inventory.label_of.end()) {
+    throw UserError(fmt::format("{}: class {} of the test part has no training images (test image {})", source.path,
+                                image.class_name, image.name));
+  }
+  const size_t label = found->second;
+  (test ? inventory.test : inventory.train)[label].push_back(int(inventory.items.size()));
+  inventory.items.push_back({&source, image.name, int(label)});
+}
+
+/// `other` is the source of data.test_path, or null: then it alone holds the test images.
+Inventory take_inventory(Source& main, Source* other) {
+  const ClassFolders found = images_of(main);
+  if (found.given_split && !found.has_train) {
+    throw UserError(main.path +
+                    ": there is a test part but no train/CLASS/IMAGE beside it; name the folder above "
+                    "both, or give this one as data.test_path");
+  }
+  Inventory inventory;
+  inventory.classes = class_names(found, main);
+  for (size_t label = 0; label < inventory.classes.size(); ++label)
+    inventory.label_of[inventory.classes[label]] = label;
+  inventory.train.resize(inventory.classes.size());
+  inventory.test.resize(inventory.classes.size());
+  inventory.notes = found.notes;
+  for (const LabelledName& image : found.images) {
+    if (!image.test || !other) add_item(inventory, main, image, image.test);
+  }
+  if (other) {
+    const ClassFolders held_out = images_of(*other);
+    const bool has_test_part = std::any_of(held_out.images.begin(), held_out.images.end(),
+                                           [](const LabelledName& image) { return image.test; });
+    for (const LabelledName& image : held_out.images) {
+      if (image.test || !has_test_part) add_item(inventory, *other, image, true);
+    }
+    inventory.notes.insert(inventory.notes.end(), held_out.notes.begin(), held_out.notes.end());
+  }
+  if (inventory.classes.size() < 2) {
+    throw UserError(fmt::format("{}: only one class ({}); a classifier needs at least two class folders", main.path,
+                                inventory.classes.empty() ? "none" : inventory.classes.front()));
+  }
+  return inventory;
+}
+
+/// Decodes what the split uses and is not decoded yet.
+void decode_split(const Split& split, const Inventory& inventory, Store& store) {
+  std::map<Source*, std::unordered_set<std::string>> wanted;
+  for (const auto* part : {&split.train, &split.val, &split.test}) {
+    for (int number : *part) {
+      const Item& item = inventory.items[size_t(number)];
+      wanted[item.source].insert(item.name);
+    }
+  }
+  for (auto& [source, names] : wanted) decode_missing(*source, names, store);
+}
+
+/// Numbers of items become numbers of decoded images; damaged ones are noted and drop out.
+std::vector<int> resolve(const std::vector<int>& part, const Inventory& inventory, Dataset& data) {
+  std::vector<int> images;
+  for (int number : part) {
+    const Item& item = inventory.items[size_t(number)];
+    if (const auto slot = item.source->slots.find(item.name); slot != item.source->slots.end()) {
+      data.labels[size_t(slot->second)] = item.label;
+      images.push_back(slot->second);
+    } else {
+      const auto why = item.source->damaged.find(item.name);
+      data.corrupt.push_back(fmt::format("{} ({})", item.name,
+                                         why == item.source->damaged.end() ? "gone since it was listed" : why->second));
+    }
+  }
+  return images;
+}
+
+void check_classes_left(const DatasetOptions& options, const Dataset& data) {
+  std::vector<int> train_images(data.classes.size());
+  for (int image : data.split.train) ++train_images[size_t(data.labels[size_t(image)])];
+  for (size_t label = 0; label < data.classes.size(); ++label) {
+    if (train_images[label] == 0) {
+      throw UserError(
+          fmt::format("{}: every training image of class {} is damaged", options.path, data.classes[label]));
+    }
+  }
+  if (data.split.val.empty()) throw UserError(options.path + ": every validation image is damaged");
 }
 
 }  // namespace
@@ -224,93 +323,30 @@ Dataset load_dataset(const DatasetOptions& options, uint64_t seed) {
     return open_source(path, !limited && !std::filesystem::is_directory(path), store);
   };
   Source main = open(options.path);
-  ClassFolders found = images_of(main);
   std::optional<Source> other;
   if (!options.test_path.empty()) other = open(options.test_path);
+  Inventory inventory = take_inventory(main, other ? &*other : nullptr);
 
-  Dataset data;
-  data.classes = class_names(found, main);
-  data.notes = found.notes;
-  if (found.given_split && !found.has_train) {
-    throw UserError(options.path + ": there is a test part but no train/CLASS/IMAGE beside it; name the folder above "
-                                   "both, or give this one as data.test_path");
-  }
-  std::map<std::string, int> label_of;
-  for (size_t i = 0; i < data.classes.size(); ++i) label_of[data.classes[i]] = int(i);
-
-  std::vector<Item> items;
-  std::vector<int> item_label;
-  ClassGroups train(data.classes.size()), test(data.classes.size());
-  const auto add = [&](Source& source, const LabelledName& image, ClassGroups& groups) {
-    const auto label = label_of.find(image.class_name);
-    if (label == label_of.end()) {
-      throw UserError(fmt::format("{}: class {} of the test part has no training images (test image {})", source.path,
-                                  image.class_name, image.name));
-    }
-    groups[size_t(label->second)].push_back(int(items.size()));
-    items.push_back({&source, image.name});
-    item_label.push_back(label->second);
-  };
-  for (const LabelledName& image : found.images) {
-    if (image.test && other) continue;
-    add(main, image, image.test ? test : train);
-  }
-  if (other) {
-    ClassFolders held_out = images_of(*other);
-    const bool has_test_part = std::any_of(held_out.images.begin(), held_out.images.end(),
-                                           [](const LabelledName& image) { return image.test; });
-    for (const LabelledName& image : held_out.images) {
-      if (image.test || !has_test_part) add(*other, image, test);
-    }
-    data.notes.insert(data.notes.end(), held_out.notes.begin(), held_out.notes.end());
-  }
-  if (data.classes.size() < 2) {
-    throw UserError(fmt::format("{}: only one class ({}); a classifier needs at least two class folders", options.path,
-                                data.classes.empty() ? "none" : data.classes.front()));
-  }
-  const bool test_given = std::any_of(test.begin(), test.end(), [](const auto& group) { return !group.empty(); });
+  const bool test_given =
+      std::any_of(inventory.test.begin(), inventory.test.end(), [](const auto& group) { return !group.empty(); });
   Split split;
   try {
-    split = make_split(train, test_given ? test : ClassGroups{}, data.classes, options.split, seed);
+    split = make_split(inventory.train, test_given ? inventory.test : ClassGroups{}, inventory.classes, options.split,
+                       seed);
   } catch (const UserError& error) {
     throw UserError(options.path + ": " + error.what());
   }
+  decode_split(split, inventory, store);
 
-  std::map<Source*, std::unordered_set<std::string>> wanted;
-  for (const auto* part : {&split.train, &split.val, &split.test}) {
-    for (int item : *part) wanted[items[size_t(item)].source].insert(items[size_t(item)].name);
-  }
-  for (auto& [source, names] : wanted) decode_missing(*source, names, store);
-
+  Dataset data;
+  data.classes = std::move(inventory.classes);
+  data.notes = std::move(inventory.notes);
   data.labels.assign(size_t(store.count), -1);
-  size_t images = 0;
-  const auto resolve = [&](const std::vector<int>& part) {
-    std::vector<int> slots;
-    for (int item : part) {
-      const auto& [source, name] = items[size_t(item)];
-      ++images;
-      if (const auto slot = source->slots.find(name); slot != source->slots.end()) {
-        data.labels[size_t(slot->second)] = item_label[size_t(item)];
-        slots.push_back(slot->second);
-      } else {
-        const auto why = source->damaged.find(name);
-        data.corrupt.push_back(
-            fmt::format("{} ({})", name, why == source->damaged.end() ? "gone since it was listed" : why->second));
-      }
-    }
-    return slots;
-  };
-  data.split = {resolve(split.train), resolve(split.val), resolve(split.test)};
+  data.split = {resolve(split.train, inventory, data), resolve(split.val, inventory, data),
+                resolve(split.test, inventory, data)};
   std::sort(data.corrupt.begin(), data.corrupt.end());
-  check_corrupt(options, data.corrupt, images);
-  std::vector<int> train_images(data.classes.size());
-  for (int slot : data.split.train) ++train_images[size_t(data.labels[size_t(slot)])];
-  for (size_t label = 0; label < data.classes.size(); ++label) {
-    if (train_images[label] == 0) {
-      throw UserError(fmt::format("{}: every training image of class {} is damaged", options.path, data.classes[label]));
-    }
-  }
-  if (data.split.val.empty()) throw UserError(options.path + ": every validation image is damaged");
+  check_corrupt(options, data.corrupt, split.train.size() + split.val.size() + split.test.size());
+  check_classes_left(options, data);
   data.resolution = store.resolution;
   data.pixels = std::move(store.pixels);
   return data;

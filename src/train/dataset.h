@@ -19,9 +19,9 @@ struct DatasetOptions {
 struct Dataset {
   std::vector<std::string> classes;
   int resolution = 0;
-  std::vector<uint8_t> pixels;  // [image][resolution][resolution][3], RGB
-  std::vector<int> labels;      // [image]
-  Split split;                  // image numbers; no damaged images. `test` is never used in a search
+  std::vector<uint8_t> pixels;       // [image][resolution][resolution][3], RGB
+  std::vector<int> labels;           // [image]
+  Split split;                       // image numbers; no damaged images. `test` is never used in a search
   std::vector<std::string> corrupt;  // names of damaged images, left out, with the reason
   std::vector<std::string> notes;    // what else was left out, one sentence each
 

@@ -140,7 +140,8 @@ TEST(Dataset, ResizesToTheResolution) {
   files["dog/wide.png"] = encode_png(make_image(40, 20, 160, 120, 0));
   write_files(folder.path(), files);
   EXPECT_NE(message_of(options_for(folder.path())).find("images differ in size: "), std::string::npos);
-  EXPECT_NE(message_of(options_for(folder.path())).find("dog/wide.png is 40x20; set data.resolution"), std::string::npos);
+  EXPECT_NE(message_of(options_for(folder.path())).find("dog/wide.png is 40x20; set data.resolution"),
+            std::string::npos);
   DatasetOptions options = options_for(folder.path());
   options.resolution = 12;
   const Dataset data = load_dataset(options, 1);
@@ -191,8 +192,9 @@ TEST(Dataset, AnEmptyClassFolderIsNamed) {
   TemporaryFolder folder;
   write_files(folder.path("a"), class_folder_images(kClasses, 5, 8, "train/"));
   fs::create_directories(folder.path("a/train/fish"));
-  EXPECT_EQ(message_of(options_for(folder.path("a"))),
-            folder.path("a") + ": the class folder train/fish holds no JPEG or PNG images; add some or remove the folder");
+  EXPECT_EQ(
+      message_of(options_for(folder.path("a"))),
+      folder.path("a") + ": the class folder train/fish holds no JPEG or PNG images; add some or remove the folder");
   write_file(folder.path("a/train/fish/nemo.gif"), {'G', 'I', 'F'});
   EXPECT_NE(message_of(options_for(folder.path("a")))
                 .find("train/fish holds no JPEG or PNG images (1 files of other formats, for instance "
@@ -215,8 +217,9 @@ TEST(Dataset, OneClearMessageForEachDefect) {
 
   write_file(folder.path("gif/cat/a.gif"), {'G'});
   EXPECT_EQ(message_of(options_for(folder.path("gif"))),
-            folder.path("gif") + ": no JPEG or PNG images here (1 files of other formats, for instance cat/a.gif); "
-                                 "expected CLASS/IMAGE or train/CLASS/IMAGE");
+            folder.path("gif") +
+                ": no JPEG or PNG images here (1 files of other formats, for instance cat/a.gif); "
+                "expected CLASS/IMAGE or train/CLASS/IMAGE");
 
   write_files(folder.path("one"), class_folder_images({"cat"}, 5, 8));
   EXPECT_EQ(message_of(options_for(folder.path("one"))),
@@ -286,7 +289,8 @@ Bytes cifar_batch(int records, int first) {
 NamedFiles cifar_files() {
   std::string names = "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n";
   NamedFiles files;
-  for (int b = 0; b < 5; ++b) files["cifar-10-batches-bin/data_batch_" + std::to_string(b + 1) + ".bin"] = cifar_batch(20, b * 20);
+  for (int b = 0; b < 5; ++b)
+    files["cifar-10-batches-bin/data_batch_" + std::to_string(b + 1) + ".bin"] = cifar_batch(20, b * 20);
   files["cifar-10-batches-bin/test_batch.bin"] = cifar_batch(30, 200);
   files["cifar-10-batches-bin/batches.meta.txt"] = Bytes(names.begin(), names.end());
   files["cifar-10-batches-bin/readme.html"] = {'<'};
@@ -307,7 +311,7 @@ TEST(Dataset, ReadsCifarsOwnFormat) {
   EXPECT_EQ(data.split.test.size(), 30u);
   for (int image : data.split.train) {
     const uint8_t* pixel = &data.pixels[size_t(image) * data.image_bytes() + (5 * 32 + 3) * 3];
-    EXPECT_LT(pixel[0], 100);                      // not of the test batch
+    EXPECT_LT(pixel[0], 100);  // not of the test batch
     EXPECT_EQ(pixel[0] % 10, data.labels[size_t(image)]);
     EXPECT_EQ(pixel[1], data.labels[size_t(image)] * 20);
     EXPECT_EQ(pixel[2], 5 * 8);
@@ -322,8 +326,9 @@ TEST(Dataset, DamagedCifarFilesAreNamed) {
   Bytes& batch = files["cifar-10-batches-bin/data_batch_3.bin"];
   batch.pop_back();
   write_files(folder.path("a"), files);
-  EXPECT_NE(message_of(options_for(folder.path("a"))).find("data_batch_3.bin is cut short: 61459 bytes are no multiple"),
-            std::string::npos);
+  EXPECT_NE(
+      message_of(options_for(folder.path("a"))).find("data_batch_3.bin is cut short: 61459 bytes are no multiple"),
+      std::string::npos);
   batch = cifar_batch(20, 40);
   batch[3073] = 99;
   write_files(folder.path("a"), files);

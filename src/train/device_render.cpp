@@ -10,7 +10,8 @@ torch::Tensor resample_matrix(int in, int out, const torch::Device& device) {
   float* values = matrix.data_ptr<float>();
   for (int i = 0; i < out; ++i) {
     for (int t = 0; t < taps.width; ++t) {
-      values[size_t(i) * size_t(in) + size_t(taps.first[size_t(i)] + t)] += taps.weights[size_t(i) * size_t(taps.width) + size_t(t)];
+      values[size_t(i) * size_t(in) + size_t(taps.first[size_t(i)] + t)] +=
+          taps.weights[size_t(i) * size_t(taps.width) + size_t(t)];
     }
   }
   return matrix.to(device);
@@ -39,15 +40,15 @@ torch::Tensor render_on_device(const torch::Tensor& images, const Normalisation&
   const int side = int(images.size(1));
   const torch::Tensor image = column(placements, &Placement::image, device);
   const torch::Tensor flip = column(placements, &Placement::flip, device).unsqueeze(1).to(torch::kBool);
-  const torch::Tensor axis = torch::arange(side, torch::TensorOptions().dtype(torch::kInt64).device(device)).unsqueeze(0);
+  const torch::Tensor axis =
+      torch::arange(side, torch::TensorOptions().dtype(torch::kInt64).device(device)).unsqueeze(0);
   const torch::Tensor y = axis + column(placements, &Placement::shift_y, device).unsqueeze(1);
   const torch::Tensor x = axis + column(placements, &Placement::shift_x, device).unsqueeze(1);
   const torch::Tensor inside = ((y >= 0) & (y < side)).unsqueeze(2) & ((x >= 0) & (x < side)).unsqueeze(1);
   const torch::Tensor from_y = y.clamp(0, side - 1);
   const torch::Tensor from_x = torch::where(flip, side - 1 - x, x).clamp(0, side - 1);
-  torch::Tensor pixels = images
-                             .index({image.unsqueeze(1).unsqueeze(2), from_y.unsqueeze(2), from_x.unsqueeze(1)})
-                             .to(torch::kFloat32);
+  torch::Tensor pixels =
+      images.index({image.unsqueeze(1).unsqueeze(2), from_y.unsqueeze(2), from_x.unsqueeze(1)}).to(torch::kFloat32);
   const auto channels = [&](const std::array<float, 3>& values) {
     return torch::tensor({values[0], values[1], values[2]}, torch::kFloat32).to(device);
   };

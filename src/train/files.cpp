@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxDepth = 32;                  // of folders: a cycle of symbolic links ends here
+constexpr int kMaxDepth = 32;                      // of folders: a cycle of symbolic links ends here
 constexpr size_t kMaxFileBytes = size_t{1} << 30;  // of one file: larger ones are no images and no CIFAR-10 batch
 
 std::string normalise(const std::string& name) {

@@ -23,7 +23,8 @@ struct DecodeError {
 /// side is still at least `resolution` (0: always at full size). Returns false and fills `error` on damage.
 bool decode_image(std::span<const uint8_t> bytes, int resolution, Image& image, DecodeError& error);
 
-/// The largest centred square of `image`, resized to resolution x resolution; written to `out` [resolution][resolution][3].
+/// The largest centred square of `image`, resized to resolution x resolution; written to `out`
+/// [resolution][resolution][3].
 void resize_to_square(const Image& image, int resolution, uint8_t* out);
 
 }  // namespace sonar

@@ -148,33 +148,40 @@ SONAR_INLINE void gradient_of_rows(const float* __restrict dy, const float* __re
 }
 
 // The clones must be free functions of fixed type; the templates above are inlined into each of them.
-#define SONAR_FOR_EACH_ACTIVATION(CALL)                            \
-  switch (activation) {                                            \
-    case Activation::none: CALL(Activation::none); break;          \
-    case Activation::relu: CALL(Activation::relu); break;          \
-    case Activation::hard_swish: CALL(Activation::hard_swish); break; \
-    case Activation::hard_sigmoid: CALL(Activation::hard_sigmoid); break; \
+#define SONAR_FOR_EACH_ACTIVATION(CALL) \
+  switch (activation) {                 \
+    case Activation::none:              \
+      CALL(Activation::none);           \
+      break;                            \
+    case Activation::relu:              \
+      CALL(Activation::relu);           \
+      break;                            \
+    case Activation::hard_swish:        \
+      CALL(Activation::hard_swish);     \
+      break;                            \
+    case Activation::hard_sigmoid:      \
+      CALL(Activation::hard_sigmoid);   \
+      break;                            \
   }
 
 SONAR_VECTOR_CLONES
 void activate_any(const float* x, long rows, int channels, const float* scale, const float* shift,
-                  Activation activation, float* y) {
+                  Activation activation, float* y){
 #define SONAR_CALL(kind) activate_rows<kind>(x, rows, channels, scale, shift, y)
-  SONAR_FOR_EACH_ACTIVATION(SONAR_CALL)
+    SONAR_FOR_EACH_ACTIVATION(SONAR_CALL)
 #undef SONAR_CALL
 }
 
-SONAR_VECTOR_CLONES
-void sums_any(const float* dy, const float* x, long rows, int channels, Constants k, Activation activation,
-              double* sum_g, double* sum_gn) {
+SONAR_VECTOR_CLONES void sums_any(const float* dy, const float* x, long rows, int channels, Constants k,
+                                  Activation activation, double* sum_g, double* sum_gn){
 #define SONAR_CALL(kind) sums_of_rows<kind>(dy, x, rows, channels, k, sum_g, sum_gn)
-  SONAR_FOR_EACH_ACTIVATION(SONAR_CALL)
+    SONAR_FOR_EACH_ACTIVATION(SONAR_CALL)
 #undef SONAR_CALL
 }
 
 SONAR_VECTOR_CLONES
-void gradient_any(const float* dy, const float* x, long rows, int channels, const float* scale, const float* shift,
-                  const float* a, const float* b, Activation activation, float* dx) {
+    void gradient_any(const float* dy, const float* x, long rows, int channels, const float* scale, const float* shift,
+                      const float* a, const float* b, Activation activation, float* dx) {
 #define SONAR_CALL(kind) gradient_of_rows<kind>(dy, x, rows, channels, scale, shift, a, b, dx)
   SONAR_FOR_EACH_ACTIVATION(SONAR_CALL)
 #undef SONAR_CALL
@@ -227,8 +234,8 @@ void batch_norm_input_gradient(const float* dy, const float* x, long rows, int c
 }
 
 SONAR_VECTOR_CLONES
-void sgd_step(float* __restrict weights, float* __restrict gradient, float* __restrict velocity, long count,
-              float rate, float momentum, float weight_decay) {
+void sgd_step(float* __restrict weights, float* __restrict gradient, float* __restrict velocity, long count, float rate,
+              float momentum, float weight_decay) {
   for (long i = 0; i < count; ++i) {
     const float g = gradient[i] + weight_decay * weights[i];
     velocity[i] = momentum * velocity[i] + g;

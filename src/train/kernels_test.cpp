@@ -23,10 +23,14 @@ std::vector<float> random_values(size_t count, uint64_t seed, double low = -4, d
 
 double activate(double z, Activation activation) {
   switch (activation) {
-    case Activation::none: return z;
-    case Activation::relu: return std::max(z, 0.0);
-    case Activation::hard_swish: return z * std::clamp(z + 3, 0.0, 6.0) / 6;
-    case Activation::hard_sigmoid: return std::clamp(z + 3, 0.0, 6.0) / 6;
+    case Activation::none:
+      return z;
+    case Activation::relu:
+      return std::max(z, 0.0);
+    case Activation::hard_swish:
+      return z * std::clamp(z + 3, 0.0, 6.0) / 6;
+    case Activation::hard_sigmoid:
+      return std::clamp(z + 3, 0.0, 6.0) / 6;
   }
   return 0;
 }

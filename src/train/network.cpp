@@ -15,10 +15,14 @@ constexpr double kTwoPi = 6.283185307179586;
 
 torch::Tensor activate(const torch::Tensor& x, Activation activation) {
   switch (activation) {
-    case Activation::none: return x;
-    case Activation::relu: return torch::relu(x);
-    case Activation::hard_swish: return torch::hardswish(x);
-    case Activation::hard_sigmoid: return torch::hardsigmoid(x);
+    case Activation::none:
+      return x;
+    case Activation::relu:
+      return torch::relu(x);
+    case Activation::hard_swish:
+      return torch::hardswish(x);
+    case Activation::hard_sigmoid:
+      return torch::hardsigmoid(x);
   }
   throw InternalError("an activation that no network has");
 }
@@ -38,9 +42,7 @@ bool is_decayed(const Node& node, const std::string& name) {
   return node.op != Op::batch_norm && name.ends_with(".weight");
 }
 
-bool is_statistic(const std::string& name) {
-  return name.ends_with(".running_mean") || name.ends_with(".running_var");
-}
+bool is_statistic(const std::string& name) { return name.ends_with(".running_mean") || name.ends_with(".running_var"); }
 
 std::vector<int> consumers_of(const Graph& graph) {
   std::vector<int> consumers(graph.nodes.size());
@@ -66,7 +68,9 @@ void Network::place_tensors() {
   std::map<std::string, const Node*> owners;
   for (const Node& node : graph_.nodes) owners[node.name] = &node;
   const auto sizes = parameter_sizes(graph_);
-  const auto owner = [&](const std::string& name) -> const Node& { return *owners.at(name.substr(0, name.rfind('.'))); };
+  const auto owner = [&](const std::string& name) -> const Node& {
+    return *owners.at(name.substr(0, name.rfind('.')));
+  };
 
   long statistics_count = 0, other = 0;
   for (const auto& [name, count] : sizes) {
@@ -168,7 +172,8 @@ torch::Tensor Network::run_node(size_t index, const std::vector<torch::Tensor>& 
   const Layer& layer = layers_[index];
   const torch::Tensor& x = values[size_t(node.inputs[0])];
   switch (node.op) {
-    case Op::input: break;
+    case Op::input:
+      break;
     case Op::conv:
       return torch::conv2d(x, layer.weight, layer.bias, node.stride, node.padding, 1, node.groups);
     case Op::batch_norm:
@@ -179,11 +184,16 @@ torch::Tensor Network::run_node(size_t index, const std::vector<torch::Tensor>& 
       return activate(torch::batch_norm(x, layer.weight, layer.bias, layer.mean, layer.variance, training,
                                         kBatchNormMomentum, kBatchNormEpsilon, true),
                       layer.activation);
-    case Op::activation: return layer.fused_away ? x : activate(x, node.activation);
-    case Op::add: return x + values[size_t(node.inputs[1])];
-    case Op::global_average_pool: return x.mean({2, 3}, /*keepdim=*/true);
-    case Op::dense: return torch::linear(x.flatten(1), layer.weight, layer.bias).unsqueeze(-1).unsqueeze(-1);
-    case Op::scale: return x * values[size_t(node.inputs[1])];
+    case Op::activation:
+      return layer.fused_away ? x : activate(x, node.activation);
+    case Op::add:
+      return x + values[size_t(node.inputs[1])];
+    case Op::global_average_pool:
+      return x.mean({2, 3}, /*keepdim=*/true);
+    case Op::dense:
+      return torch::linear(x.flatten(1), layer.weight, layer.bias).unsqueeze(-1).unsqueeze(-1);
+    case Op::scale:
+      return x * values[size_t(node.inputs[1])];
   }
   throw InternalError("network: node " + node.name + " cannot be run");
 }

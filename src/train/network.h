@@ -12,7 +12,7 @@ namespace sonar {
 
 /// Where one named tensor lies in the network's flat arrays.
 struct TensorPlace {
-  std::string name;  // as in graph/parameters.h
+  std::string name;        // as in graph/parameters.h
   bool statistic = false;  // in `statistics` (running mean and variance), else in `weights`
   long offset = 0, count = 0;
 };
@@ -34,9 +34,9 @@ class Network {
 
   const Graph& graph() const { return graph_; }
   const std::vector<TensorPlace>& places() const { return places_; }  // in the order of parameter_sizes()
-  torch::Tensor weights, gradient;  // [values], decayed ones first
-  long decayed = 0;                 // how many of them weight decay applies to: not biases, not batch norm
-  torch::Tensor statistics;         // [values]
+  torch::Tensor weights, gradient;                                    // [values], decayed ones first
+  long decayed = 0;          // how many of them weight decay applies to: not biases, not batch norm
+  torch::Tensor statistics;  // [values]
   /// Writes and reads every tensor, host side.
   Parameters parameters() const;
   void set_parameters(const Parameters& parameters);
@@ -44,8 +44,8 @@ class Network {
  private:
   struct Layer {
     torch::Tensor weight, bias, mean, variance;  // views
-    bool fused_away = false;  // an activation that the batch norm before it applies
-    Activation activation = Activation::none;  // that a batch norm applies
+    bool fused_away = false;                     // an activation that the batch norm before it applies
+    Activation activation = Activation::none;    // that a batch norm applies
   };
   torch::Tensor run_node(size_t index, const std::vector<torch::Tensor>& values, bool training);
   void place_tensors();
@@ -55,8 +55,8 @@ class Network {
   Graph graph_;
   torch::Device device_;
   std::vector<TensorPlace> places_;
-  std::vector<Layer> layers_;   // by node
-  std::vector<int> last_use_;   // by node: the node after which its value is let go
+  std::vector<Layer> layers_;  // by node
+  std::vector<int> last_use_;  // by node: the node after which its value is let go
 };
 
 }  // namespace sonar

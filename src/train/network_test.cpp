@@ -133,10 +133,14 @@ class FusedBatchNorm : public testing::TestWithParam<Activation> {};
 TEST_P(FusedBatchNorm, IsBatchNormThenActivation) {
   const auto activate = [](const torch::Tensor& x, Activation activation) {
     switch (activation) {
-      case Activation::none: return x;
-      case Activation::relu: return torch::relu(x);
-      case Activation::hard_swish: return torch::hardswish(x);
-      case Activation::hard_sigmoid: return torch::hardsigmoid(x);
+      case Activation::none:
+        return x;
+      case Activation::relu:
+        return torch::relu(x);
+      case Activation::hard_swish:
+        return torch::hardswish(x);
+      case Activation::hard_sigmoid:
+        return torch::hardsigmoid(x);
     }
     return x;
   };
@@ -145,15 +149,15 @@ TEST_P(FusedBatchNorm, IsBatchNormThenActivation) {
     for (bool training : {true, false}) {
       const int64_t channels = shape[1];
       torch::Tensor x = (torch::randn(shape) * 2 + 3).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_();
-      torch::Tensor weight = torch::randn({channels}).requires_grad_(), bias = torch::randn({channels}).requires_grad_();
+      torch::Tensor weight = torch::randn({channels}).requires_grad_(),
+                    bias = torch::randn({channels}).requires_grad_();
       torch::Tensor mean = torch::randn({channels}) + 3, variance = torch::rand({channels}) + 0.5;
       torch::Tensor expected_mean = mean.clone(), expected_variance = variance.clone();
       const torch::Tensor dy = torch::randn(shape);
 
-      const torch::Tensor expected =
-          activate(torch::batch_norm(x, weight, bias, expected_mean, expected_variance, training, kBatchNormMomentum,
-                                     kBatchNormEpsilon, false),
-                   GetParam());
+      const torch::Tensor expected = activate(torch::batch_norm(x, weight, bias, expected_mean, expected_variance,
+                                                                training, kBatchNormMomentum, kBatchNormEpsilon, false),
+                                              GetParam());
       torch::Tensor y = batch_norm_activation(x, weight, bias, mean, variance, training, GetParam());
       EXPECT_TRUE(torch::allclose(y, expected, 1e-4, 1e-4));
       EXPECT_TRUE(torch::allclose(mean, expected_mean, 1e-5, 1e-5));

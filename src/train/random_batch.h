@@ -8,9 +8,9 @@
 namespace sonar {
 
 struct Placement {
-  int image = 0;           // number in the data set
+  int image = 0;                 // number in the data set
   int shift_y = 0, shift_x = 0;  // output (y, x) shows input (y + shift_y, x + shift_x); outside is the mean colour
-  bool flip = false;       // mirrored left to right, before the shift
+  bool flip = false;             // mirrored left to right, before the shift
   bool operator==(const Placement&) const = default;
 };
 
@@ -20,7 +20,8 @@ struct BatchOptions {
   bool flip = true;
 };
 
-/// The batches of one network. Every epoch is a fresh permutation of the training images; a last part batch is left out.
+/// The batches of one network. Every epoch is a fresh permutation of the training images; a last part batch is left
+/// out.
 class BatchStream {
  public:
   BatchStream(const std::vector<int>& images, const BatchOptions& options, uint64_t seed, const std::string& network);

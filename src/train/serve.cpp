@@ -101,7 +101,8 @@ TrainOptions read_train_options(const json& object) {
   require(options.learning_rate > 0, "learning_rate must be above 0");
   require(options.momentum >= 0 && options.momentum < 1, "momentum must be at least 0 and below 1");
   require(options.weight_decay >= 0, "weight_decay must not be negative");
-  require(options.label_smoothing >= 0 && options.label_smoothing < 1, "label_smoothing must be at least 0 and below 1");
+  require(options.label_smoothing >= 0 && options.label_smoothing < 1,
+          "label_smoothing must be at least 0 and below 1");
   require(options.ema >= 0 && options.ema < 1, "ema must be at least 0 and below 1");
   require(options.crop_padding >= 0 && options.crop_padding <= 1024, "crop_padding must be between 0 and 1024");
   require(options.checkpoint_seconds > 0, "checkpoint_seconds must be above 0");
@@ -206,7 +207,9 @@ class Service {
                  {"seconds", p.seconds},
                  {"val_images", p.val_images}}}});
         },
-        [&](long step, double seconds) { say({{"progress", true}, {"step", step}, {"seconds", seconds}}); });
+        [&](long step, double seconds) {
+          say({{"progress", true}, {"step", step}, {"seconds", seconds}});
+        });
     finish(json::object());
   }
 

@@ -15,9 +15,15 @@ namespace {
 
 using nlohmann::json;
 
+ProcessOptions trainer_command() {
+  ProcessOptions options;
+  options.command = {SONAR_BIN_DIR "/sonar-trainer"};
+  return options;
+}
+
 class TrainerProcess {
  public:
-  TrainerProcess() : child_({.command = {SONAR_BIN_DIR "/sonar-trainer"}}) {}
+  TrainerProcess() : child_(trainer_command()) {}
 
   /// Sends one line as it is and returns the answer's lines; the last has "done" or "error".
   std::vector<json> say(const std::string& line) {
@@ -60,8 +66,13 @@ class Protocol : public testing::Test {
     return json::parse(graph_to_json(make_test_network({.resolution = 16, .classes = 3, .width = 4})));
   }
   json train_fields(long from, long to) const {
-    return {{"network", "net"}, {"graph", graph()}, {"from_step", from},          {"to_step", to},
-            {"full_steps", 40}, {"val_images", 9},  {"folder", folder_.path("net")}};
+    return {{"network", "net"},
+            {"graph", graph()},
+            {"from_step", from},
+            {"to_step", to},
+            {"full_steps", 40},
+            {"val_images", 9},
+            {"folder", folder_.path("net")}};
   }
 
   TemporaryFolder folder_;
@@ -119,12 +130,11 @@ TEST_F(Protocol, ASearchsConversation) {
   EXPECT_EQ(tested["images"], 6) << tested;
   EXPECT_GT(tested["accuracy"], 0.5);
 
-  const json written = trainer_
-                           .ask("parameters", {{"graph", graph()},
-                                               {"folder", folder_.path("net")},
-                                               {"step", 40},
-                                               {"path", folder_.path("net.f32")}})
-                           .back();
+  const json written =
+      trainer_
+          .ask("parameters",
+               {{"graph", graph()}, {"folder", folder_.path("net")}, {"step", 40}, {"path", folder_.path("net.f32")}})
+          .back();
   EXPECT_TRUE(written.value("done", false)) << written;
   long count = 0;
   for (const auto& [name, size] : parameter_sizes(graph_from_json(graph().dump()))) count += size;
@@ -180,8 +190,10 @@ TEST_F(Protocol, BadRequestsAreAnsweredAndSurvived) {
 }
 
 TEST_F(Protocol, EndsWhenItsInputDoes) {
-  const ProcessResult result =
-      run_process({.command = {SONAR_BIN_DIR "/sonar-trainer"}}, R"({"id": 7, "request": "dance"})" "\n", 60);
+  const ProcessResult result = run_process(trainer_command(),
+                                           R"({"id": 7, "request": "dance"})"
+                                           "\n",
+                                           60);
   EXPECT_EQ(result.exit_code, 0) << result.describe();
   EXPECT_EQ(json::parse(result.out)["id"], 7);
 }

@@ -23,9 +23,10 @@ std::vector<int> take(std::vector<int>& group, double fraction) {
 void limit(std::vector<int>& order, long count, size_t classes, const char* name) {
   if (count <= 0) return;
   if (count < long(classes)) {
-    throw UserError(fmt::format("data.{} = {} leaves classes without an image: there are {} classes; raise it or "
-                                "leave it out",
-                                name, count, classes));
+    throw UserError(
+        fmt::format("data.{} = {} leaves classes without an image: there are {} classes; raise it or "
+                    "leave it out",
+                    name, count, classes));
   }
   if (count < long(order.size())) order.resize(size_t(count));
 }
@@ -61,9 +62,10 @@ std::vector<int> stratified_order(const ClassGroups& groups, uint64_t seed) {
 Split make_split(const ClassGroups& train, const ClassGroups& test, const std::vector<std::string>& classes,
                  const SplitOptions& options, uint64_t seed) {
   if (!(options.val_fraction > 0 && options.val_fraction < 1)) {
-    throw UserError(fmt::format("data.val_fraction = {} must be above 0 and below 1: networks are judged by their "
-                                "validation accuracy",
-                                options.val_fraction));
+    throw UserError(
+        fmt::format("data.val_fraction = {} must be above 0 and below 1: networks are judged by their "
+                    "validation accuracy",
+                    options.val_fraction));
   }
   if (!(options.test_fraction >= 0 && options.test_fraction < 1)) {
     throw UserError(fmt::format("data.test_fraction = {} must be at least 0 and below 1", options.test_fraction));
@@ -76,18 +78,20 @@ Split make_split(const ClassGroups& train, const ClassGroups& test, const std::v
     random.shuffle(group);
     const size_t parts = make_test ? 3 : 2;
     if (group.size() < parts) {
-      throw UserError(fmt::format("class {} has only {} training image{}; at least {} are needed to set one aside for "
-                                  "{}",
-                                  classes[label], group.size(), group.size() == 1 ? "" : "s", parts,
-                                  make_test ? "validation and one for the test" : "validation"));
+      throw UserError(
+          fmt::format("class {} has only {} training image{}; at least {} are needed to set one aside for "
+                      "{}",
+                      classes[label], group.size(), group.size() == 1 ? "" : "s", parts,
+                      make_test ? "validation and one for the test" : "validation"));
     }
     if (make_test) held_out[label] = take(group, options.test_fraction);
     if (group.size() > 1) val[label] = take(group, options.val_fraction);
     if (group.empty() || val[label].empty()) {
-      throw UserError(fmt::format("class {}: of its {} images none is left to {} after data.test_fraction = {} and "
-                                  "data.val_fraction = {}; lower them or add images",
-                                  classes[label], train[label].size(), group.empty() ? "train on" : "validate on",
-                                  options.test_fraction, options.val_fraction));
+      throw UserError(
+          fmt::format("class {}: of its {} images none is left to {} after data.test_fraction = {} and "
+                      "data.val_fraction = {}; lower them or add images",
+                      classes[label], train[label].size(), group.empty() ? "train on" : "validate on",
+                      options.test_fraction, options.val_fraction));
     }
   }
   Split split{stratified_order(remaining, derive_seed(seed, "train")), stratified_order(val, derive_seed(seed, "val")),

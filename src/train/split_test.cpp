@@ -135,7 +135,8 @@ TEST(BatchStream, EveryEpochIsAPermutationWithoutTheLastPartBatch) {
 TEST(BatchStream, IsAFunctionOfSeedNetworkAndStep) {
   std::vector<int> images(500);
   std::iota(images.begin(), images.end(), 0);
-  BatchStream forward(images, {}, 1, "a"), jump(images, {}, 1, "a"), other(images, {}, 1, "b"), seeded(images, {}, 2, "a");
+  BatchStream forward(images, {}, 1, "a"), jump(images, {}, 1, "a"), other(images, {}, 1, "b"),
+      seeded(images, {}, 2, "a");
   for (long step = 0; step < 30; ++step) forward.at(step);
   EXPECT_EQ(forward.at(12), jump.at(12));
   EXPECT_NE(forward.at(12), other.at(12));

@@ -74,8 +74,8 @@ NamedFiles class_folder_images(const std::vector<std::string>& classes, int per_
     for (int i = 0; i < per_class; ++i) {
       char name[32];
       std::snprintf(name, sizeof name, "/%04d.jpg", i);
-      files[prefix + classes[c] + name] = encode_jpeg(make_image(side, side, int(40 + 60 * c), int(200 - 40 * c), i % 256,
-                                                                 seed * 1000003 + c * 1009 + uint64_t(i)));
+      files[prefix + classes[c] + name] = encode_jpeg(make_image(side, side, int(40 + 60 * c), int(200 - 40 * c),
+                                                                 i % 256, seed * 1000003 + c * 1009 + uint64_t(i)));
     }
   }
   return files;

@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <numbers>
 #include <optional>
-#include <bit>
 #include <utility>
 
 #include "model/error.h"
@@ -40,7 +40,8 @@ double learning_rate(const TrainOptions& options, long step, long full_steps) {
   return options.learning_rate * 0.5 * (1 + std::cos(std::numbers::pi * std::min(1.0, progress)));
 }
 
-/// A short training sees a short average: a decay of 0.999 would otherwise show the initial weights for a thousand steps.
+/// A short training sees a short average: a decay of 0.999 would otherwise show the initial weights for a thousand
+/// steps.
 double average_decay(double decay, long step) { return std::min(decay, (1 + double(step)) / (10 + double(step))); }
 
 /// LibTorch's setting does not reach OpenBLAS's own threads.
@@ -61,9 +62,10 @@ torch::Device open_device(const std::string& name) {
   if (!device.is_cuda()) throw UserError(fmt::format("train.devices: '{}' is neither \"cpu\" nor \"cuda:N\"", name));
   const int count = torch::cuda::is_available() ? int(torch::cuda::device_count()) : 0;
   if (count == 0) {
-    throw EnvironmentError(fmt::format("device {}: this LibTorch ({}) sees no CUDA device; install a driver, point "
-                                       "CMAKE_PREFIX_PATH to a LibTorch with CUDA and rebuild, or train on \"cpu\"",
-                                       name, TORCH_VERSION));
+    throw EnvironmentError(
+        fmt::format("device {}: this LibTorch ({}) sees no CUDA device; install a driver, point "
+                    "CMAKE_PREFIX_PATH to a LibTorch with CUDA and rebuild, or train on \"cpu\"",
+                    name, TORCH_VERSION));
   }
   const int index = device.has_index() ? device.index() : 0;
   if (index >= count) throw EnvironmentError(fmt::format("device {}: there are only {} CUDA devices", name, count));

@@ -13,26 +13,26 @@ namespace sonar {
 
 struct TrainOptions {
   int batch = 64;
-  double learning_rate = 0.1;   // at its peak, after the warm-up, for this batch size
-  double momentum = 0.9;        // Nesterov's
-  double weight_decay = 1e-4;   // not on biases and batch norm
+  double learning_rate = 0.1;  // at its peak, after the warm-up, for this batch size
+  double momentum = 0.9;       // Nesterov's
+  double weight_decay = 1e-4;  // not on biases and batch norm
   double label_smoothing = 0.1;
-  double ema = 0;               // decay of the moving average of the weights that validates and is exported; 0: none
-  int crop_padding = 4;         // pixels, at the data set's resolution
+  double ema = 0;        // decay of the moving average of the weights that validates and is exported; 0: none
+  int crop_padding = 4;  // pixels, at the data set's resolution
   bool flip = true;
-  bool bf16 = false;            // convolutions and dense layers in bfloat16
+  bool bf16 = false;               // convolutions and dense layers in bfloat16
   double checkpoint_seconds = 60;  // training time between intermediate checkpoints
-  int threads = 1;              // of LibTorch, on a CPU
+  int threads = 1;                 // of LibTorch, on a CPU
 };
 
 struct TrainRequest {
   std::string network;
   Graph graph;
-  long from_step = 0;    // a checkpoint of this step must be there, unless 0
+  long from_step = 0;  // a checkpoint of this step must be there, unless 0
   long to_step = 0;
-  long full_steps = 0;   // length of the learning rate's schedule
-  int val_images = 0;    // the first ones of the validation order; 0: all
-  std::string folder;    // checkpoints of this network and no other
+  long full_steps = 0;  // length of the learning rate's schedule
+  int val_images = 0;   // the first ones of the validation order; 0: all
+  std::string folder;   // checkpoints of this network and no other
 };
 
 /// Mean seconds of one step and of its parts.
@@ -45,8 +45,8 @@ struct Evaluation {
   int images = 0;
 };
 
-/// Not thread-safe. Every member throws UserError, EnvironmentError (disk, memory, CUDA) or InternalError and leaves the
-/// trainer usable.
+/// Not thread-safe. Every member throws UserError, EnvironmentError (disk, memory, CUDA) or InternalError and leaves
+/// the trainer usable.
 class Trainer {
  public:
   /// device: "cpu" or "cuda:N".

@@ -46,7 +46,8 @@ TrainRequest request_to(const std::string& folder, long from, long to, long full
 
 std::vector<TrainPoint> train(Trainer& trainer, const TrainRequest& request) {
   std::vector<TrainPoint> points;
-  trainer.train(request, [&](const TrainPoint& p) { points.push_back(p); }, [](long, double) {});
+  trainer.train(
+      request, [&](const TrainPoint& p) { points.push_back(p); }, [](long, double) {});
   return points;
 }
 
@@ -157,11 +158,12 @@ TEST(Trainer, GoesOnFromIntermediateCheckpointsAndKeepsTheirPoints) {
 
   // As after a kill at step 18: the points at 8 and 16 are in the checkpoint only.
   struct Killed {};
-  EXPECT_THROW(trainer.train(request_to(folder.path("killed"), 0, 20),
-                             [&](const TrainPoint& p) {
-                               if (p.step == 16) throw Killed{};
-                             },
-                             [](long, double) {}),
+  EXPECT_THROW(trainer.train(
+                   request_to(folder.path("killed"), 0, 20),
+                   [&](const TrainPoint& p) {
+                     if (p.step == 16) throw Killed{};
+                   },
+                   [](long, double) {}),
                Killed);
   ASSERT_EQ(list_checkpoints(folder.path("killed")).back(), 15);
   const auto resumed = train(trainer, request_to(folder.path("killed"), 0, 20));
@@ -243,8 +245,8 @@ TEST(Trainer, UnwritableFolderIsAnEnvironmentError) {
       train(trainer, request_to(folder.path("full"), 0, 1));
       FAIL() << "no error";
     } catch (const EnvironmentError& error) {
-      EXPECT_EQ(error.what(), "cannot write " + folder.path("full/1.pt") +
-                                  ": No space left on device; free some space and resume");
+      EXPECT_EQ(error.what(),
+                "cannot write " + folder.path("full/1.pt") + ": No space left on device; free some space and resume");
     }
     EXPECT_FALSE(fs::exists(folder.path("full/1.pt")));
   }
@@ -266,7 +268,8 @@ TEST(Trainer, WrongNetworksAndDevicesAreNamed) {
   EXPECT_EQ(message([&] { train(trainer, request); }), "the network's output is 1x1x4; the data set has 3 classes");
   EXPECT_EQ(message([&] { train(trainer, request_to(folder.path("net"), 0, 50)); }),
             "train net: from_step 0 <= to_step 50 <= full_steps 40 does not hold");
-  EXPECT_EQ(message([&] { Trainer(colours(4), small_options(), "tpu:0", 1); }).find("train.devices: 'tpu:0' is no"), 0u);
+  EXPECT_EQ(message([&] { Trainer(colours(4), small_options(), "tpu:0", 1); }).find("train.devices: 'tpu:0' is no"),
+            0u);
   if (!torch::cuda::is_available()) {
     try {
       Trainer(colours(4), small_options(), "cuda:0", 1);
@@ -325,8 +328,8 @@ TEST(Trainer, LearnsTheBundledSample) {
   ASSERT_EQ(trainer.data().classes.size(), 10u);
   ASSERT_EQ(trainer.data().split.train.size(), 4500u);
   ASSERT_EQ(trainer.data().split.test.size(), 1000u);
-  TrainRequest request{"sample", make_test_network({.resolution = 32, .classes = 10, .width = 16}), 0, 80, 80, 0,
-                       folder.path("net")};
+  TrainRequest request{
+      "sample", make_test_network({.resolution = 32, .classes = 10, .width = 16}), 0, 80, 80, 0, folder.path("net")};
   EXPECT_GT(train(trainer, request).back().val_accuracy, 0.25);  // chance is 0.1
 }
 
