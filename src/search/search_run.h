@@ -76,12 +76,16 @@ class SearchRun {
   void plan_round();
   void train_to_targets();
   void time_networks();
+  bool issue_contenders();
   void measure_contenders();
+  void finish_defaults();
 
   // figures
   bool timed() const { return !config_.search.time.empty() && purpose_ == Purpose::search && !exhaustive(); }
+  bool side_by_side() const { return timed() && config_.search.schedule == "parallel"; }
   bool exhaustive() const { return config_.search.algorithm == "brute-force"; }
   double remaining_s() const;
+  double contenders_s() const;  // what measuring the contenders once more will take
   double step_cost(const Network& network) const;
   double mean_program_s() const;
   double latency_us(const Network& network) const;
@@ -124,6 +128,8 @@ class SearchRun {
   double train_wall_s_ = 0, train_work_s_ = 0;    // of finished training jobs: wall and pure training time
   double measure_wall_s_ = 0;
   long measured_programs_ = 0;
+  double defaults_until_s_ = 0;     // when the default programs that are still out will be measured; 0: all are
+  int contender_passes_ = 0;
   double last_shown_s_ = -1, last_disk_check_s_ = -1, last_remembered_s_ = -1;
   std::map<size_t, std::string> training_now_;    // per worker
   std::string tuning_now_;

@@ -21,19 +21,27 @@ constexpr int kContenderPasses = 4;
 
 }  // namespace
 
+/// False when the best program of every live subgraph has been confirmed, or is given up on.
+bool SearchRun::issue_contenders() {
+  if (contender_passes_ >= kContenderPasses) return false;
+  std::vector<MeasureJobRow> jobs = tuning_->contender_jobs(round_.round, kContenders);
+  if (jobs.empty()) return false;
+  if (contender_passes_++ == 0)
+    say("finish", fmt::format("measuring the fastest programs of {} subgraphs once more", jobs.size()));
+  submit_jobs(std::move(jobs), kContenderSampling);
+  return true;
+}
+
 void SearchRun::measure_contenders() {
+  while (measure_pending_ > 0) pump();
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
     if (job.purpose == MeasurePurpose::remeasure) pending.push_back(job);
+  unfinished_.clear();
   submit_remaining(pending, kContenderSampling, measured_);
-  while (measure_pending_ > 0) pump();
-  for (int pass = 0; pass < kContenderPasses; ++pass) {
-    std::vector<MeasureJobRow> jobs = tuning_->contender_jobs(rounds_, kContenders);
-    if (jobs.empty()) return;
-    if (pass == 0) say("finish", fmt::format("measuring the fastest programs of {} subgraphs once more", jobs.size()));
-    submit_jobs(std::move(jobs), kContenderSampling);
+  do {
     while (measure_pending_ > 0) pump();
-  }
+  } while (issue_contenders());
 }
 
 void SearchRun::finish() {
@@ -53,8 +61,6 @@ void SearchRun::finish() {
     }
   }
   if (tuning_) {
-    while (measure_pending_ > 0) pump();  // a batch that the clock overtook
-    measure_contenders();
     for (size_t i : survivors) submit_network_measurement(i);
   }
   while (measure_pending_ > 0 || train_pending_ > 0) pump();

@@ -16,9 +16,10 @@ namespace {
 
 /// Wall time of a training job over its pure training time (validation, checkpoints, start), before any is known.
 constexpr double kFirstTrainOverhead = 1.3;
-/// Kept of a time budget for measuring the survivors once more: so many programs of each of their subgraphs, a few
-/// seconds for each of them as a whole, but no more than a part of the budget.
-constexpr double kFinishPrograms = 3.5, kFinishNetworkS = 2, kFinishMost = 0.2;
+/// Kept of a time budget for testing the survivors and measuring each as a whole; no more than a part of the budget.
+constexpr double kFinishNetworkS = 2, kFinishMost = 0.2;
+/// Measuring the contenders of a subgraph once more takes about as long as so many programs of a batch.
+constexpr double kContenderPrograms = 3.5;
 /// A training plan aims a little short: what is left flows on, what runs over holds up the round.
 constexpr double kPlanMargin = 0.97;
 /// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward + backward).
@@ -45,10 +46,12 @@ void SearchRun::count_occurrences() {
 
 double SearchRun::remaining_s() const {
   const double total = parse_duration(config_.search.time);
-  const double finish = kFinishPrograms * double(tuning_ ? tuning_->live() : 0) * mean_program_s() +
-                        kFinishNetworkS * double(alive().size());
-  const double reserve = std::min(finish, kFinishMost * total);
+  const double reserve = std::min(kFinishNetworkS * double(alive().size()), kFinishMost * total);
   return std::max(0.0, total - reserve - clock_.now());
+}
+
+double SearchRun::contenders_s() const {
+  return kContenderPrograms * double(tuning_->live()) * mean_program_s();
 }
 
 double SearchRun::step_cost(const Network& network) const {
@@ -117,17 +120,24 @@ void SearchRun::measure_defaults() {
                                   config_.search.time, tuning_->count(), all + clock_.now(),
                                   std::ceil(3 * (all + clock_.now()))));
     submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, kSampling, measured_);
+    // Training need not wait: the first round begins with the time set aside that the rest of the defaults takes.
+    defaults_until_s_ = clock_.now() + all;
   }
-  while (measure_pending_ > 0 || train_pending_ > 0) pump();
-  bool any = false;
-  for (size_t i = 0; i < tuning_->count() && !any; ++i) any = std::isfinite(tuning_->tuner(i).best_latency_us());
-  if (!any) {
-    const auto failures = store_->failures();
-    throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}",
-                                       measured_programs_, failures.empty() ? "" : to_text(failures.front().kind),
-                                       failures.empty() ? "" : failures.front().first_message));
-  }
+  while (train_pending_ > 0) pump();
+  if (!side_by_side()) finish_defaults();
   put_costs();
+}
+
+/// Waits for the default programs that are still out; then every latency is known.
+void SearchRun::finish_defaults() {
+  while (measure_pending_ > 0) pump();
+  defaults_until_s_ = 0;
+  for (size_t i = 0; i < tuning_->count(); ++i)
+    if (std::isfinite(tuning_->tuner(i).best_latency_us())) return;
+  const auto failures = store_->failures();
+  throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}", measured_programs_,
+                                     failures.empty() ? "" : to_text(failures.front().kind),
+                                     failures.empty() ? "" : failures.front().first_message));
 }
 
 void SearchRun::time_networks() {
@@ -213,7 +223,8 @@ void SearchRun::plan_round() {
   }
   if (timed()) {
     // Both ledgers are the same wall time, side by side; in turns, each gets its part.
-    const double share = Ledger{remaining_s(), 0}.share(rounds_left);
+    const double defaults = std::max(0.0, defaults_until_s_ - clock_.now());
+    const double share = Ledger{remaining_s() - defaults, 0}.share(rounds_left);
     const double part = config_.search.schedule == "sequential" ? config_.search.train_fraction : 1.0;
     const double overhead = train_work_s_ > 0 ? train_wall_s_ / train_work_s_ : kFirstTrainOverhead;
     round_.tune_share = share;
@@ -294,8 +305,9 @@ bool SearchRun::issue_batches() {
 void SearchRun::execute_round() {
   const double ends = round_.started_s + round_.tune_share;
   const bool last = round_.round + 1 == rounds_;
-  const bool in_turns = timed() && config_.search.schedule == "sequential";
+  const bool in_turns = timed() && !side_by_side();
   train_to_targets();
+  if (defaults_until_s_ > 0) finish_defaults();
   const bool trains = train_pending_ > 0;
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
@@ -339,12 +351,17 @@ void SearchRun::execute_round() {
       }
       if (train_pending_ == 0 && now >= ends) break;
     }
-    if (tune_wanted && measure_pending_ == 0 && !issue_batches()) tuning_exhausted = true;
+    if (tune_wanted && measure_pending_ == 0) {
+      // The last of the time goes to the contenders, so that the last decision stands on latencies that were confirmed.
+      const bool confirm = timed() && last && !in_turns && now >= ends - contenders_s();
+      if (confirm ? !issue_contenders() : !issue_batches()) tuning_exhausted = true;
+    }
     if (train_pending_ == 0 && measure_pending_ == 0 && tuning_exhausted) break;
     pump();
   }
   // With counted budgets every job of the round has ended here. With a time budget a batch may still be out: it goes on
   // into the next round, and its outcomes count from when they arrive.
+  if (last && tuning_) measure_contenders();
 }
 
 void SearchRun::eliminate() {
