@@ -36,13 +36,16 @@ class BadInput : public testing::Test {
     ASSERT_NE(error, std::string::npos) << result.err;
     const std::string message = result.err.substr(error);
     EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 1) << message;
-    for (const std::string& part : parts) EXPECT_NE(message.find(part), std::string::npos) << "'" << part << "' in\n" << message;
+    for (const std::string& part : parts)
+      EXPECT_NE(message.find(part), std::string::npos) << "'" << part << "' in\n" << message;
   }
 
   Folder folder;
 };
 
-TEST_F(BadInput, MissingConfiguration) { check(sonar({"search", folder / "none.toml"}), 2, {"none.toml", "no such file"}); }
+TEST_F(BadInput, MissingConfiguration) {
+  check(sonar({"search", folder / "none.toml"}), 2, {"none.toml", "no such file"});
+}
 
 TEST_F(BadInput, UnknownVerb) { check(sonar({"serach"}), 2, {"sonar --help"}); }
 
@@ -56,9 +59,11 @@ TEST_F(BadInput, WrongType) { refused(2, {"train.epochs", "must be a whole numbe
 TEST_F(BadInput, MissingData) { refused(2, {"nowhere.tar"}, {"data.path=" + (folder / "nowhere.tar")}); }
 
 TEST_F(BadInput, EmptyClassFolder) {
-  fs::create_directories(folder / "images/cat");
-  fs::create_directories(folder / "images/dog");
-  refused(2, {"images"}, {"data.path=" + (folder / "images")});
+  ProcessOptions unpack;
+  unpack.command = {"tar", "-xJf", source_path("examples/data/cifar10-sample.tar.xz"), "-C", folder.path, "train/cat"};
+  ASSERT_EQ(run_process(unpack).exit_code, 0);
+  fs::create_directories(folder / "train/dog");
+  refused(2, {"dog"}, {"data.path=" + folder.path});
 }
 
 TEST_F(BadInput, TruncatedArchive) {
@@ -77,15 +82,23 @@ TEST_F(BadInput, BudgetBelowTheDefaultPrograms) {
   refused(2, {"search.programs", "default programs", "set it to at least"}, {"search.programs=3"});
 }
 
+TEST_F(BadInput, ARefusedRunTakesTheMendedConfiguration) {
+  refused(2, {"search.programs"}, {"search.programs=3"});
+  const ProcessResult mended = sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.epochs=2"});
+  EXPECT_EQ(mended.exit_code, 0) << mended.err;
+}
+
 TEST_F(BadInput, TimeBelowTheDefaultPrograms) {
-  refused(2, {"search.time"}, {"search.programs=0", "search.epochs=0", "search.time=1s", "search.minimum_slice_steps=1"});
+  refused(2, {"search.time"},
+          {"search.programs=0", "search.epochs=0", "search.time=1s", "search.minimum_slice_steps=1"});
 }
 
 TEST_F(BadInput, NoBudget) { refused(2, {"no budget", "search.time"}, {"search.programs=0", "search.epochs=0"}); }
 
 TEST_F(BadInput, ArchitectureOutsideOfTheSpace) {
-  check(sonar({"train", folder / "tiny.toml", "--arch", "mobilenetv3-r9-w0.50-e2-k33333-d11111", "--out", folder / "run"}), 2,
-        {"resolution 9"});
+  check(sonar({"train", folder / "tiny.toml", "--arch", "mobilenetv3-r9-w0.50-e2-k33333-d11111", "--out",
+               folder / "run"}),
+        2, {"resolution 9"});
 }
 
 TEST_F(BadInput, CoreThatIsNotThere) { refused(2, {"core 999", "train.cores"}, {"train.cores=[999]"}); }
@@ -134,7 +147,8 @@ TEST_F(SmallDisk, FillsUpDuringTheRunWhichThenContinues) {
   std::this_thread::sleep_for(std::chrono::seconds(3));
   fill(4);
   std::optional<ProcessResult> ended;
-  for (int i = 0; i < 2400 && !(ended = process.poll()); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  for (int i = 0; i < 2400 && !(ended = process.poll()); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   ASSERT_TRUE(ended);
   EXPECT_EQ(ended->exit_code, 3) << ended->describe();
   fs::remove(folder / "disk/filler");

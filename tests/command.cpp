@@ -45,7 +45,8 @@ std::string tiny_configuration(int programs) {
          "[space]\nresolutions = [8, 16]\nwidths = [0.5, 1.0]\nexpansions = [2]\ndepths = [1]\nkernels = [\"33333\"]\n"
          "stem_stride = 1\nstrides = [1, 2, 2, 1, 2]\nstem_width = 8\nstage_widths = [8, 8, 16, 16, 16]\n"
          "head_width = 32\nclassifier_width = 32\n"
-         "[data]\npath = \"" + source_path("examples/data/cifar10-sample.tar.xz") +
+         "[data]\npath = \"" +
+         source_path("examples/data/cifar10-sample.tar.xz") +
          "\"\nlimit_train = 512\nlimit_val = 256\nlimit_test = 256\n"
          "[train]\nepochs = 4\nbatch = 64\ncrop_padding = 2\n";
 }

@@ -14,7 +14,7 @@
 namespace sonar::test {
 namespace {
 
-constexpr int kPrograms = 200, kKills = 20;
+constexpr int kPrograms = 400, kKills = 20;
 
 struct Contents {
   std::map<std::pair<long, int>, std::string> programs;
@@ -25,10 +25,12 @@ Contents contents(const std::string& run) {
   Contents result;
   const RunStore store(run, RunStore::Mode::read_only);
   for (const ProgramRow& row : store.programs()) {
-    EXPECT_TRUE(result.programs.emplace(std::pair(row.job, row.index), row.knobs_text).second) << "a record stands twice";
+    EXPECT_TRUE(result.programs.emplace(std::pair(row.job, row.index), row.knobs_text).second)
+        << "a record stands twice";
   }
   for (const auto& timed : store.train_points())
-    EXPECT_TRUE(result.points.emplace(std::pair(timed.point.network, timed.point.step), timed.point.val_accuracy).second);
+    EXPECT_TRUE(
+        result.points.emplace(std::pair(timed.point.network, timed.point.step), timed.point.val_accuracy).second);
   return result;
 }
 
@@ -65,7 +67,7 @@ TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
     for (const auto& [key, value] : before.points) EXPECT_EQ(now.points.at(key), value);
     before = now;
   }
-  EXPECT_GE(kills, 10) << "the run ended before it was killed often enough";
+  EXPECT_EQ(kills, kKills) << "the run ended before it was killed often enough";
   if (!finished) {
     const ProcessResult last = sonar({"search", folder / "tiny.toml", "--out", run});
     ASSERT_EQ(last.exit_code, 0) << last.err;
@@ -106,7 +108,8 @@ TEST(Resume, TwoProcessesCannotRunOneRun) {
   options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", folder / "run"};
   options.stderr_path = folder / "log";
   ChildProcess first(options);
-  while (::access((folder / "run/config.toml").c_str(), F_OK) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  while (::access((folder / "run/config.toml").c_str(), F_OK) != 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   const ProcessResult second = sonar({"search", folder / "tiny.toml", "--out", folder / "run"});
   EXPECT_EQ(second.exit_code, 2) << second.err;
   EXPECT_NE(second.err.find(std::to_string(first.pid())), std::string::npos) << second.err;

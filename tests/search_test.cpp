@@ -52,7 +52,8 @@ TEST(Search, CountedBudgetsEndWithAFrontAndAReport) {
   EXPECT_EQ(std::set<std::string>(rounds[1].networks.begin(), rounds[1].networks.end()), kept);
   // The training budget of 10 epochs of 8 steps is kept, up to rounding.
   std::map<std::string, long> steps;
-  for (const auto& timed : store.train_points()) steps[timed.point.network] = std::max(steps[timed.point.network], timed.point.step);
+  for (const auto& timed : store.train_points())
+    steps[timed.point.network] = std::max(steps[timed.point.network], timed.point.step);
   long spent = 0;
   for (const auto& [network, n] : steps) spent += n;
   EXPECT_LE(spent, 80);
@@ -65,7 +66,8 @@ TEST(Search, CountedBudgetsEndWithAFrontAndAReport) {
     programs += jobs.at(program.job).purpose != MeasurePurpose::remeasure;
   EXPECT_EQ(programs, 160);
   // No wrong program on this machine.
-  for (const FailureCount& failure : store.failures()) EXPECT_NE(failure.kind, MeasureErrorKind::wrong_answer) << failure.first_message;
+  for (const FailureCount& failure : store.failures())
+    EXPECT_NE(failure.kind, MeasureErrorKind::wrong_answer) << failure.first_message;
   for (const ResultRow& row : store.results()) {
     EXPECT_GE(row.test_accuracy, 0.0);
     EXPECT_GT(row.end_to_end_us, 0.0);
@@ -74,7 +76,8 @@ TEST(Search, CountedBudgetsEndWithAFrontAndAReport) {
   const std::string report = read_file(run + "/report.html");
   for (const std::string& name : rounds[0].networks) EXPECT_NE(report.find(name), std::string::npos) << name;
   EXPECT_EQ(report.find("http://"), report.find("http://www.w3.org"));  // nothing is fetched
-  EXPECT_NE(read_file(run + "/front.csv").find(front.at("points")[0].at("architecture").get<std::string>()), std::string::npos);
+  EXPECT_NE(read_file(run + "/front.csv").find(front.at("points")[0].at("architecture").get<std::string>()),
+            std::string::npos);
 
   const json state = json::parse(sonar({"status", run, "--json"}).out);
   EXPECT_TRUE(state.is_object());
@@ -111,17 +114,19 @@ TEST(Search, TimeBudgetKeepsBothSidesBusyAndEndsInTime) {
 TEST(Search, ThresholdThatNoNetworkReachesIsSaid) {
   const Folder folder("threshold");
   folder.write("tiny.toml", tiny_configuration(120));
-  const ProcessResult result = sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.algorithm=threshold",
-                                      "search.threshold_ms=0.0015", "search.epochs=4"});
+  const ProcessResult result = sonar({"search", folder / "tiny.toml", "--out", folder / "run",
+                                      "search.algorithm=threshold", "search.threshold_ms=0.0015", "search.epochs=4"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.err.find("no network reaches 0.0015 ms; the fastest is mobilenetv3-"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("no network reaches 0.0015 ms; the fastest is mobilenetv3-"), std::string::npos)
+      << result.err;
 }
 
 TEST(Search, BruteForceTrainsAndTunesEverythingInFull) {
   const Folder folder("brute");
   folder.write("tiny.toml", tiny_configuration(0));
-  const ProcessResult result = sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.algorithm=brute-force",
-                                      "search.epochs=0", "search.candidates=2", "search.full_programs=4", "train.epochs=1"});
+  const ProcessResult result =
+      sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.algorithm=brute-force", "search.epochs=0",
+             "search.candidates=2", "search.full_programs=4", "train.epochs=1"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const RunStore store(folder / "run", RunStore::Mode::read_only);
   std::map<SubgraphKey, long> programs;
@@ -151,8 +156,8 @@ TEST(Single, TuneAndTrain) {
   EXPECT_NEAR(tune.at("latency_us").get<double>(), sum, 1e-6 * sum);
   EXPECT_EQ(programs, 60);
 
-  const ProcessResult trained = sonar({"train", folder / "tiny.toml", "--arch", name, "--out", folder / "train", "--json",
-                                       "train.epochs=2"});
+  const ProcessResult trained =
+      sonar({"train", folder / "tiny.toml", "--arch", name, "--out", folder / "train", "--json", "train.epochs=2"});
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   EXPECT_EQ(json::parse(trained.out).at("points").back().at("step").get<long>(), 16);
 }

@@ -11,21 +11,21 @@ namespace sonar {
 /// Every key with its default. Units stand in the name or the comment; docs/configuration.md lists them all.
 struct Config {
   struct Search {
-    std::string algorithm = "pareto";      // pareto, threshold, brute-force, random
-    double threshold_ms = 0;               // of algorithm = "threshold"
-    std::string time;                      // "20m", "2h", "2d": the time budget; empty: counted budgets
-    double epochs = 0;                     // counted budget: epochs over all networks
-    double programs = 0;                   // counted budget: tensor programs over all subgraphs
-    std::string schedule = "parallel";     // parallel: train and tune side by side; sequential: in turns
-    double train_fraction = 0.5;           // of the time, schedule = "sequential"
-    int64_t candidates = 0;                // networks sampled from the space; 0: all
-    std::string survivors = "paper";       // paper, at-most-half
-    std::string share = "steps";           // steps, seconds
-    std::string scheduler = "gradient";    // gradient, paper
-    std::string latency = "sum";           // sum: of the subgraphs' best programs; end-to-end: measured
-    int64_t batch_programs = 64;           // beta: programs tried in a batch, at most
-    int64_t full_programs = 256;           // programs per subgraph that count as tuned in full
-    int64_t minimum_slice_steps = 10;      // the least further training that teaches something
+    std::string algorithm = "pareto";    // pareto, threshold, brute-force, random
+    double threshold_ms = 0;             // of algorithm = "threshold"
+    std::string time;                    // "20m", "2h", "2d": the time budget; empty: counted budgets
+    double epochs = 0;                   // counted budget: epochs over all networks
+    double programs = 0;                 // counted budget: tensor programs over all subgraphs
+    std::string schedule = "parallel";   // parallel: train and tune side by side; sequential: in turns
+    double train_fraction = 0.5;         // of the time, schedule = "sequential"
+    int64_t candidates = 0;              // networks sampled from the space; 0: all
+    std::string survivors = "paper";     // paper, at-most-half
+    std::string share = "steps";         // steps, seconds
+    std::string scheduler = "gradient";  // gradient, paper
+    std::string latency = "sum";         // sum: of the subgraphs' best programs; end-to-end: measured
+    int64_t batch_programs = 64;         // beta: programs tried in a batch, at most
+    int64_t full_programs = 256;         // programs per subgraph that count as tuned in full
+    int64_t minimum_slice_steps = 10;    // the least further training that teaches something
     int64_t seed = 1;
   } search;
 
@@ -46,31 +46,31 @@ struct Config {
   } space;
 
   struct Data {
-    std::string path;                      // archive, folder of class folders, or CIFAR-10 binary; relative to the file
-    std::string test_path;                 // a separate test set
-    double val_fraction = 0.1;             // of the training images
-    double test_fraction = 0.1;            // when no test split is given
+    std::string path;            // archive, folder of class folders, or CIFAR-10 binary; relative to the file
+    std::string test_path;       // a separate test set
+    double val_fraction = 0.1;   // of the training images
+    double test_fraction = 0.1;  // when no test split is given
     int64_t limit_train = 0, limit_val = 0, limit_test = 0;  // images, balanced; 0: all
-    int64_t resolution = 0;                // images are kept at this size, pixels; 0: as they are
+    int64_t resolution = 0;                                  // images are kept at this size, pixels; 0: as they are
     double max_corrupt_fraction = 0.01;
-    int64_t classes = 0;                   // 0: as found in the data; set: must agree, and `space` needs no data
+    int64_t classes = 0;  // 0: as found in the data; set: must agree, and `space` needs no data
   } data;
 
   struct Train {
-    int64_t epochs = 8;                    // full training
+    int64_t epochs = 8;  // full training
     int64_t batch = 64;
     double learning_rate = 0.1;
     double momentum = 0.9;
     double weight_decay = 4e-5;
     double label_smoothing = 0.1;
-    double ema = 0;                        // decay per step; 0: off
-    int64_t crop_padding = 4;              // pixels at the base resolution
+    double ema = 0;            // decay per step; 0: off
+    int64_t crop_padding = 4;  // pixels at the base resolution
     bool flip = true;
-    bool bf16 = false;                     // autocast, CUDA only
-    std::vector<int64_t> cores = {0};      // one network at a time on each
+    bool bf16 = false;                           // autocast, CUDA only
+    std::vector<int64_t> cores = {0};            // one network at a time on each
     std::vector<std::string> devices = {"cpu"};  // "cpu", or "cuda:0", ...
     double checkpoint_seconds = 60;
-    bool keep_checkpoints = false;         // of eliminated networks too
+    bool keep_checkpoints = false;  // of eliminated networks too
   } train;
 
   struct Compile {
@@ -82,10 +82,10 @@ struct Config {
   struct Device {
     std::string kind = "local";
     std::vector<int64_t> cores = {1};
-    int64_t batch = 1;                     // images per inference
-    std::string compiler = "c++";          // links the measuring runner
-    int64_t rotate_kb = 0;                 // weights are timed from rotated copies of this size; 0: twice the L2 cache
-    double peak_gflops = 0;                // per core, for lower bounds; 0: estimated
+    int64_t batch = 1;             // images per inference
+    std::string compiler = "c++";  // links the measuring runner
+    int64_t rotate_kb = 0;         // weights are timed from rotated copies of this size; 0: twice the L2 cache
+    double peak_gflops = 0;        // per core, for lower bounds; 0: estimated
   } device;
 };
 

@@ -20,15 +20,15 @@ namespace sonar {
 struct Progress {
   double elapsed_s = 0, budget_s = 0;  // active time; 0: no time budget
   int round = 0, rounds = 0;
-  int networks = 0;                    // candidates of this round
-  std::string train, tune;             // one line for each side
+  int networks = 0;         // candidates of this round
+  std::string train, tune;  // one line for each side
 };
 
 struct RunOptions {
-  std::string folder;                                  // the run directory; continues the run that it holds
-  const std::atomic<bool>* stop = nullptr;             // set it to end early; the run stays resumable
-  std::function<void(const Progress&)> progress;       // at most a few times a second
-  std::function<void(const std::string&)> message;     // one line per stage
+  std::string folder;                               // the run directory; continues the run that it holds
+  const std::atomic<bool>* stop = nullptr;          // set it to end early; the run stays resumable
+  std::function<void(const Progress&)> progress;    // at most a few times a second
+  std::function<void(const std::string&)> message;  // one line per stage
 };
 
 enum class RunEnd { finished, stopped };

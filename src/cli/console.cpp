@@ -1,8 +1,8 @@
-#include <cstdio>
-
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <cstdio>
 
 #include "cli/verbs.h"
 
@@ -37,7 +37,8 @@ void Console::attach(RunOptions& options) {
   options.progress = [this](const Progress& progress) {
     std::string head = fmt::format("{:.0f} s", progress.elapsed_s);
     if (progress.budget_s > 0) head += fmt::format(" of {:.0f} s", progress.budget_s);
-    if (progress.rounds > 0) head += fmt::format(", round {}/{}, {} networks", progress.round, progress.rounds, progress.networks);
+    if (progress.rounds > 0)
+      head += fmt::format(", round {}/{}, {} networks", progress.round, progress.rounds, progress.networks);
     if (terminal_) {
       clear();
       std::fprintf(stderr, "%s\n%s\n", fit("train  " + head + "  " + progress.train).c_str(),

@@ -1,9 +1,9 @@
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-
-#include <unistd.h>
 
 #include "cli/verbs.h"
 

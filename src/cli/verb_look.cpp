@@ -23,9 +23,7 @@ void setup_look(CLI::App& app) {
   auto* json = front_verb->add_flag("--json", options->json);
   front_verb->add_flag("--csv", options->csv)->excludes(json);
   front_verb->callback([options] {
-    const FrontFormat format = options->json  ? FrontFormat::json
-                               : options->csv ? FrontFormat::csv
-                                              : FrontFormat::text;
+    const FrontFormat format = options->json ? FrontFormat::json : options->csv ? FrontFormat::csv : FrontFormat::text;
     std::puts(front(options->run, format).c_str());
   });
 

@@ -35,7 +35,8 @@ void setup_search(CLI::App& app, int& exit_code) {
   verb->callback([options, &exit_code] {
     const Config config = options->config.load();
     RunOptions run;
-    run.folder = options->out.empty() ? "runs/" + std::filesystem::path(options->config.path).stem().string() : options->out;
+    run.folder =
+        options->out.empty() ? "runs/" + std::filesystem::path(options->config.path).stem().string() : options->out;
     run.stop = &stop_requested;
     Console console(false);
     console.attach(run);

@@ -22,7 +22,8 @@ void add_single(CLI::App& app, int& exit_code, const std::string& name, const ch
   verb->add_option("--arch", options->architecture, "the network, by name")->required();
   verb->add_option("--out", options->out, "run directory (default: runs/" + name + "-ARCH); continues what it holds");
   if (name == "tune")
-    verb->add_option("--programs", options->programs, "tensor programs to try (default: search.full_programs a subgraph)")
+    verb->add_option("--programs", options->programs,
+                     "tensor programs to try (default: search.full_programs a subgraph)")
         ->check(CLI::Range(1.0, 1e9));
   verb->add_flag("--json", options->json);
   verb->callback([options, &exit_code, name, run, result] {

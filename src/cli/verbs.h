@@ -1,11 +1,11 @@
 // One setup_ function for each group of verbs: it adds the subcommands; their callbacks do the work.
 #pragma once
+#include <sonar/sonar.h>
+
+#include <CLI/CLI.hpp>
 #include <atomic>
 #include <string>
 #include <vector>
-
-#include <CLI/CLI.hpp>
-#include <sonar/sonar.h>
 
 namespace sonar::cli {
 

@@ -26,9 +26,9 @@ struct Measurement {
   std::vector<double> samples_us;  // each the mean of a short burst of runs
   double median_us = 0;
   double minimum_us = 0;
-  double spread = 0;            // (third quartile - first quartile) / median
-  long runs = 0;                // over all samples, warm-up not counted
-  bool stopped_early = false;   // clearly slower than the best known; fewer samples were taken
+  double spread = 0;           // (third quartile - first quartile) / median
+  long runs = 0;               // over all samples, warm-up not counted
+  bool stopped_early = false;  // clearly slower than the best known; fewer samples were taken
 };
 
 /// A failed measurement is a value, never a number.
@@ -36,13 +36,20 @@ using Outcome = std::variant<Measurement, MeasureError>;
 
 inline const char* to_text(MeasureErrorKind kind) {
   switch (kind) {
-    case MeasureErrorKind::compile_error: return "compile error";
-    case MeasureErrorKind::compile_timeout: return "compile timeout";
-    case MeasureErrorKind::link_error: return "link error";
-    case MeasureErrorKind::device_unreachable: return "device unreachable";
-    case MeasureErrorKind::crash: return "crash";
-    case MeasureErrorKind::run_timeout: return "run timeout";
-    case MeasureErrorKind::wrong_answer: return "wrong answer";
+    case MeasureErrorKind::compile_error:
+      return "compile error";
+    case MeasureErrorKind::compile_timeout:
+      return "compile timeout";
+    case MeasureErrorKind::link_error:
+      return "link error";
+    case MeasureErrorKind::device_unreachable:
+      return "device unreachable";
+    case MeasureErrorKind::crash:
+      return "crash";
+    case MeasureErrorKind::run_timeout:
+      return "run timeout";
+    case MeasureErrorKind::wrong_answer:
+      return "wrong answer";
   }
   return "unknown";
 }

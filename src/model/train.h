@@ -5,11 +5,11 @@ namespace sonar {
 
 /// One validation of one network at one optimiser step.
 struct TrainPoint {
-  std::string network;       // Architecture::name
-  long step = 0;             // optimiser steps done
-  double val_accuracy = 0;   // fraction 0..1 on val_images images
-  double train_loss = 0;     // mean over the steps since the last point
-  double seconds = 0;        // training time of this network since step 0, validation not counted
+  std::string network;      // Architecture::name
+  long step = 0;            // optimiser steps done
+  double val_accuracy = 0;  // fraction 0..1 on val_images images
+  double train_loss = 0;    // mean over the steps since the last point
+  double seconds = 0;       // training time of this network since step 0, validation not counted
   int val_images = 0;
 };
 

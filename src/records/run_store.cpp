@@ -53,9 +53,23 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
     rest.erase(it);
   }
   for (const auto& [key, value] : rest) differences += "\n  " + key + ": " + value + " in the run, not set now";
-  if (!differences.empty())
+  if (differences.empty()) return;
+  bool recorded = false;
+  state_->with([&](RunDatabase& db) {
+    db.each(
+        "SELECT EXISTS (SELECT 1 FROM measure_job) OR EXISTS (SELECT 1 FROM train_point) OR EXISTS (SELECT 1 FROM "
+        "round)",
+        [&](SQLite::Statement& row) { recorded = integer_at(row, 0) != 0; });
+  });
+  if (recorded)
     throw UserError("run " + state_->folder +
                     " has another configuration; continue it with its own, or choose another folder:" + differences);
+  state_->transaction([&](RunDatabase& db) {
+    for (const char* sql :
+         {"DELETE FROM network_subgraph", "DELETE FROM network", "DELETE FROM identity", "DELETE FROM configuration"})
+      db.run(sql);
+  });
+  bind_configuration(configuration);
 }
 
 std::vector<std::pair<std::string, std::string>> RunStore::configuration() const {

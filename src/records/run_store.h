@@ -22,11 +22,11 @@ struct NetworkRow {
 
 /// What makes a measured program comparable with another (design 6).
 struct RecordIdentity {
-  std::string target;       // resolved Halide target
-  std::string device;       // CPU model, cores, caches
-  std::string compiler;     // "Halide 21.0.0"
-  int program_space = 0;    // kProgramSpaceVersion
-  int protocol = 0;         // measuring-protocol version
+  std::string target;     // resolved Halide target
+  std::string device;     // CPU model, cores, caches
+  std::string compiler;   // "Halide 21.0.0"
+  int program_space = 0;  // kProgramSpaceVersion
+  int protocol = 0;       // measuring-protocol version
   int threads = 1;
   bool operator==(const RecordIdentity&) const = default;
 };
@@ -39,27 +39,27 @@ struct MeasureJobRow {
   int round = 0;
   SubgraphKey subgraph;
   MeasurePurpose purpose = MeasurePurpose::batch;
-  int requested = 0;         // programs asked of the tuner; more than programs.size() when its space ran out
+  int requested = 0;  // programs asked of the tuner; more than programs.size() when its space ran out
   std::vector<Knobs> programs;
   bool finished = false;
 };
 
 struct ProgramRow {
   long job = 0;
-  int index = 0;             // in the job's list
+  int index = 0;  // in the job's list
   SubgraphKey subgraph;
   Knobs knobs;
-  std::string knobs_text;    // named knobs, for people
+  std::string knobs_text;  // named knobs, for people
   Outcome outcome;
   double compile_s = 0;
-  double elapsed_s = 0;      // active run time when it arrived
+  double elapsed_s = 0;  // active run time when it arrived
 };
 
 struct RoundRow {
   int round = 0;
-  std::vector<std::string> networks;  // S_k
-  std::vector<long> to_steps;         // training target of each
-  double programs = 0;                // programs the round may try; 0 when the clock decides
+  std::vector<std::string> networks;       // S_k
+  std::vector<long> to_steps;              // training target of each
+  double programs = 0;                     // programs the round may try; 0 when the clock decides
   double train_share = 0, tune_share = 0;  // in the ledgers' units
   double started_s = 0, ended_s = -1;      // active run time; < 0: not ended
 };
@@ -67,7 +67,7 @@ struct RoundRow {
 struct DecisionRow {
   int round = 0;
   std::string network;
-  Objectives objectives;     // as estimated when the round ended
+  Objectives objectives;  // as estimated when the round ended
   int rank = 0;
   bool kept = true;
   std::string reason;
@@ -75,10 +75,10 @@ struct DecisionRow {
 
 struct ResultRow {
   std::string network;
-  Objectives objectives;        // final estimates
+  Objectives objectives;  // final estimates
   bool on_front = false;
-  double test_accuracy = -1;    // fraction; < 0: not evaluated
-  double end_to_end_us = -1;    // median of the whole network; < 0: not measured
+  double test_accuracy = -1;  // fraction; < 0: not evaluated
+  double end_to_end_us = -1;  // median of the whole network; < 0: not measured
   double end_to_end_spread = 0;
 };
 
@@ -96,15 +96,15 @@ struct FailureCount {
   std::string first_message, subgraph;
 };
 
-/// All members throw EnvironmentError on I/O failure (full disk, read-only folder) and on a damaged file, naming the file
-/// and the remedy; after such an error the store is as it was before the call. Not thread-safe: only the coordinator
-/// writes (design 5.12), and a reader in another thread opens its own store, read_only.
+/// All members throw EnvironmentError on I/O failure (full disk, read-only folder) and on a damaged file, naming the
+/// file and the remedy; after such an error the store is as it was before the call. Not thread-safe: only the
+/// coordinator writes (design 5.12), and a reader in another thread opens its own store, read_only.
 class RunStore {
  public:
   enum class Mode { create_or_open, read_only };
-  /// Opens FOLDER/run.db. create_or_open takes an exclusive lock on FOLDER/run.lock for the life of the object (a second
-  /// process gets UserError naming the pid); read_only takes none and may look at a live run.
-  /// A store of another schema version is refused with UserError that names both versions.
+  /// Opens FOLDER/run.db. create_or_open takes an exclusive lock on FOLDER/run.lock for the life of the object (a
+  /// second process gets UserError naming the pid); read_only takes none and may look at a live run. A store of another
+  /// schema version is refused with UserError that names both versions.
   RunStore(const std::string& folder, Mode mode);
   ~RunStore();
   const std::string& folder() const;
@@ -114,15 +114,16 @@ class RunStore {
 
   /// The resolved configuration as flat "key = value" pairs. The first call stores it; a later one with other values is
   /// refused with UserError that names each difference ("train.epochs: 8 in the run, 12 asked for").
+  /// A run in which nothing was measured or trained yet takes the new values instead.
   void bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration);
   std::vector<std::pair<std::string, std::string>> configuration() const;
-  void bind_identity(const RecordIdentity& identity);   // refuses another target, device or compiler, naming it
+  void bind_identity(const RecordIdentity& identity);  // refuses another target, device or compiler, naming it
   std::optional<RecordIdentity> identity() const;
 
   void put_networks(const std::vector<NetworkRow>& networks);  // idempotent
   std::vector<NetworkRow> networks() const;
 
-  void put_round(const RoundRow& round);                // insert or replace
+  void put_round(const RoundRow& round);  // insert or replace
   std::vector<RoundRow> rounds() const;
   void put_decisions(const std::vector<DecisionRow>& decisions, double ended_s);  // one transaction; ends the round
   std::vector<DecisionRow> decisions() const;
@@ -130,30 +131,37 @@ class RunStore {
   /// One transaction per call; durable when it returns (synchronous = NORMAL in WAL; see docs/formats.md for what a
   /// power cut may cost). A point that is there already is left as it is.
   void put_train_point(const TrainPoint& point, int round, double elapsed_s);
-  struct TimedTrainPoint { TrainPoint point; int round = 0; double elapsed_s = 0; };
+  struct TimedTrainPoint {
+    TrainPoint point;
+    int round = 0;
+    double elapsed_s = 0;
+  };
   std::vector<TimedTrainPoint> train_points() const;
 
-  long put_measure_job(const MeasureJobRow& job);       // returns its id; job.id is ignored
+  long put_measure_job(const MeasureJobRow& job);  // returns its id; job.id is ignored
   /// All of them or, after a kill, none; sets their ids.
   void put_measure_jobs(std::vector<MeasureJobRow>& jobs);
-  void put_program(const ProgramRow& program);          // (job, index) twice: the first stays
+  void put_program(const ProgramRow& program);  // (job, index) twice: the first stays
   void finish_measure_job(long id);
-  std::vector<MeasureJobRow> measure_jobs() const;      // in order of id
-  std::vector<ProgramRow> programs() const;             // in order of arrival
+  std::vector<MeasureJobRow> measure_jobs() const;  // in order of id
+  std::vector<ProgramRow> programs() const;         // in order of arrival
 
   void put_results(const std::vector<ResultRow>& results);  // replaces
   std::vector<ResultRow> results() const;
   void put_usage(const UsageRow& usage);
   std::vector<UsageRow> usage() const;
   void put_event(double elapsed_s, const std::string& kind, const std::string& text);  // warnings, resumes, ...
-  struct EventRow { double elapsed_s = 0; std::string kind, text; };
+  struct EventRow {
+    double elapsed_s = 0;
+    std::string kind, text;
+  };
   std::vector<EventRow> events() const;
 
   /// Small values: "elapsed_s", "finished", "classes", "train_images", ...
   void put_value(const std::string& name, const std::string& value);
   std::optional<std::string> value(const std::string& name) const;
 
-  std::vector<FailureCount> failures() const;           // by cause, most frequent first
+  std::vector<FailureCount> failures() const;  // by cause, most frequent first
 
  private:
   struct State;

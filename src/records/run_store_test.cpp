@@ -69,9 +69,11 @@ TEST(RunStore, ConfigurationIsStoredOnceAndDifferencesAreNamed) {
   TemporaryFolder folder;
   RunStore store(folder.path(), kWrite);
   const std::vector<std::pair<std::string, std::string>> first = {{"train.epochs", "8"}, {"seed", "1"}, {"old", "x"}};
+  store.bind_configuration({{"seed", "9"}});  // nothing is measured yet: the next values replace these
   store.bind_configuration(first);
   store.bind_configuration(first);
   EXPECT_EQ(store.configuration(), first);
+  store.put_measure_job({.subgraph = "s", .requested = 1, .programs = {{1}}});
   const std::string message = message_of<UserError>([&] {
     store.bind_configuration({{"seed", "1"}, {"train.epochs", "12"}, {"new", "y"}});
   });

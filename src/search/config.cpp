@@ -212,8 +212,9 @@ std::string nearest_key(const std::string& key) {
   size_t least = std::string::npos;
   visit_keys(config, [&](const std::string& known, auto&, const Rule&) {
     // A key in the wrong section is as near as its last part.
-    const size_t distance = std::min(edit_distance(key, known),
-                                     edit_distance(key.substr(key.rfind('.') + 1), known.substr(known.find('.') + 1)) + 2);
+    const size_t distance =
+        std::min(edit_distance(key, known),
+                 edit_distance(key.substr(key.rfind('.') + 1), known.substr(known.find('.') + 1)) + 2);
     if (distance < least) least = distance, best = known;
   });
   return best;
@@ -241,7 +242,8 @@ void check_combinations(const Config& c, const std::string& path) {
     } catch (const UserError& error) {
       refuse(std::string("search.time: ") + error.what());
     }
-    if (counted) refuse("search.time and search.epochs / search.programs exclude each other; remove one of the two budgets");
+    if (counted)
+      refuse("search.time and search.epochs / search.programs exclude each other; remove one of the two budgets");
   }
   if (c.search.algorithm == "threshold" && c.search.threshold_ms <= 0)
     refuse("search.algorithm = \"threshold\" needs search.threshold_ms, the latency limit in milliseconds");

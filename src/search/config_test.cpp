@@ -30,8 +30,9 @@ class ConfigTest : public testing::Test {
 };
 
 TEST_F(ConfigTest, ResolvedTomlReadsBackToTheSameValues) {
-  Config config = load_config(file("[search]\ntime = \"20m\"\ncandidates = 64\n[space]\nwidths = [0.25, 1]\n"
-                                   "[data]\npath = \"a/b.tar\"\n"));
+  Config config =
+      load_config(file("[search]\ntime = \"20m\"\ncandidates = 64\n[space]\nwidths = [0.25, 1]\n"
+                       "[data]\npath = \"a/b.tar\"\n"));
   EXPECT_EQ(config.search.candidates, 64);
   EXPECT_EQ(config.space.widths, (std::vector<double>{0.25, 1.0}));
   EXPECT_EQ(config.data.path, (fs::weakly_canonical(fs::path(testing::TempDir())) / "a/b.tar").string());
@@ -39,10 +40,9 @@ TEST_F(ConfigTest, ResolvedTomlReadsBackToTheSameValues) {
 }
 
 TEST_F(ConfigTest, OverridesWin) {
-  Config config = load_config(file("[search]\nseed = 3\n"), {{"search.seed", "5"},
-                                                             {"search.time", "90s"},
-                                                             {"space.resolutions", "[16, 32]"},
-                                                             {"train.flip", "false"}});
+  Config config = load_config(
+      file("[search]\nseed = 3\n"),
+      {{"search.seed", "5"}, {"search.time", "90s"}, {"space.resolutions", "[16, 32]"}, {"train.flip", "false"}});
   EXPECT_EQ(config.search.seed, 5);
   EXPECT_EQ(config.search.time, "90s");
   EXPECT_EQ(config.space.resolutions, (std::vector<int64_t>{16, 32}));
@@ -53,7 +53,8 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
   auto has = [](const std::string& text, const std::string& part) {
     EXPECT_NE(text.find(part), std::string::npos) << "'" << text << "' lacks '" << part << "'";
   };
-  has(message("[search]\nseed = 1\n\ncandidate = 3\n"), "config_test.toml:4: there is no key search.candidate; the nearest is search.candidates");
+  has(message("[search]\nseed = 1\n\ncandidate = 3\n"),
+      "config_test.toml:4: there is no key search.candidate; the nearest is search.candidates");
   has(message("[train]\nepochs = \"eight\"\n"), ":2: train.epochs must be a whole number");
   has(message("[train]\nepochs = 0\n"), "train.epochs is 0; it must be from 1");
   has(message("[search]\nalgorithm = \"paretto\"\n"), "it can be pareto, threshold, brute-force, random");
@@ -63,7 +64,8 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
   has(message("[search]\ntime = \"20m\"\nepochs = 3.0\n"), "exclude each other");
   has(message("[search]\nalgorithm = \"threshold\"\n"), "needs search.threshold_ms");
   has(message("[space]\nkernels = [\"3533\"]\n"), "five odd digits");
-  has(message("", {{"search.sed", "1"}}), "the override search.sed=1: there is no key search.sed; the nearest is search.seed");
+  has(message("", {{"search.sed", "1"}}),
+      "the override search.sed=1: there is no key search.sed; the nearest is search.seed");
   has(message("", {{"space.widths", "[]"}}), "must not be empty");
   EXPECT_THROW(load_config("/nowhere/x.toml"), UserError);
 }
@@ -72,7 +74,8 @@ TEST(Duration, Units) {
   EXPECT_DOUBLE_EQ(parse_duration("90s"), 90);
   EXPECT_DOUBLE_EQ(parse_duration("1.5h"), 5400);
   EXPECT_DOUBLE_EQ(parse_duration("2d"), 172800);
-  for (const char* bad : {"", "m", "-1m", "0s", "5 m", "1e400s", "nans"}) EXPECT_THROW(parse_duration(bad), UserError) << bad;
+  for (const char* bad : {"", "m", "-1m", "0s", "5 m", "1e400s", "nans"})
+    EXPECT_THROW(parse_duration(bad), UserError) << bad;
 }
 
 }  // namespace

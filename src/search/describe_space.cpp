@@ -1,7 +1,7 @@
 // `space`: what a configuration's search space holds.
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "search/candidates.h"
@@ -29,10 +29,10 @@ Range range_of(const std::vector<NetworkRow>& rows, double NetworkRow::*field) {
 std::string describe_space(const Config& config, bool as_json) {
   const std::unique_ptr<Space> space = make_space(config);
   const int classes = classes_of(config);
-  std::vector<Architecture> architectures =
-      config.space.architectures.empty()
-          ? sample_architectures(*space, std::min(space->size(), kLoweredWhole), static_cast<uint64_t>(config.search.seed))
-          : choose_architectures(config, *space);
+  std::vector<Architecture> architectures = config.space.architectures.empty()
+                                                ? sample_architectures(*space, std::min(space->size(), kLoweredWhole),
+                                                                       static_cast<uint64_t>(config.search.seed))
+                                                : choose_architectures(config, *space);
   const uint64_t size = config.space.architectures.empty() ? space->size() : architectures.size();
   std::vector<NetworkRow> rows;
   std::map<SubgraphKey, long> subgraphs;
@@ -58,9 +58,9 @@ std::string describe_space(const Config& config, bool as_json) {
              {"peak_activation_bytes", pair(memory)},
              {"lowered", rows.size()},
              {"candidates", config.search.candidates > 0 ? std::min<uint64_t>(config.search.candidates, size) : size},
-             {"smallest", std::min_element(rows.begin(), rows.end(), [](const NetworkRow& a, const NetworkRow& b) {
-                            return a.macs < b.macs;
-                          })->name},
+             {"smallest", std::min_element(rows.begin(), rows.end(),
+                                           [](const NetworkRow& a, const NetworkRow& b) { return a.macs < b.macs; })
+                              ->name},
              {"largest", std::max_element(rows.begin(), rows.end(), [](const NetworkRow& a, const NetworkRow& b) {
                            return a.macs < b.macs;
                          })->name}};
@@ -69,7 +69,8 @@ std::string describe_space(const Config& config, bool as_json) {
   std::string kinds;
   for (const auto& [kind, count] : by_kind) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, kind);
   std::string text = fmt::format("architectures         {}\n", size);
-  if (rows.size() < size) text += fmt::format("                      (the figures below: a seeded sample of {})\n", rows.size());
+  if (rows.size() < size)
+    text += fmt::format("                      (the figures below: a seeded sample of {})\n", rows.size());
   text += fmt::format("unique subgraphs      {} ({}), {} occurrences\n", subgraphs.size(), kinds, occurrences);
   text += fmt::format("multiply-accumulates  {:.4g} M to {:.4g} M an image\n", macs.least / 1e6, macs.most / 1e6);
   text += fmt::format("parameters            {:.4g} M to {:.4g} M\n", parameters.least / 1e6, parameters.most / 1e6);

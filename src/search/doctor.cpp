@@ -1,4 +1,5 @@
 // `doctor`: everything that a run needs, tried once in small, before hours are spent.
+#include <fmt/format.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -7,11 +8,9 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "model/error.h"
 #include "policy/halving.h"
@@ -54,7 +53,8 @@ struct Scratch {
   std::string path;
   Scratch() {
     std::string name = (fs::temp_directory_path() / "sonar-doctor-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw EnvironmentError(name + ": no scratch folder can be made; set TMPDIR to one that is writable");
+    if (!mkdtemp(name.data()))
+      throw EnvironmentError(name + ": no scratch folder can be made; set TMPDIR to one that is writable");
     path = name;
   }
   ~Scratch() {
@@ -73,19 +73,22 @@ Health run_doctor(const Config& config, bool as_json) {
     for (const auto* list : {&config.train.cores, &config.compile.cores, &config.device.cores})
       for (int64_t core : *list)
         if (core >= machine_cores)
-          throw UserError(fmt::format("core {} is not on this machine, which has {}; see train.cores, compile.cores, device.cores",
-                                      core, machine_cores));
+          throw UserError(
+              fmt::format("core {} is not on this machine, which has {}; see train.cores, compile.cores, device.cores",
+                          core, machine_cores));
     bool shared = false;
     for (int64_t core : config.device.cores)
       shared |= std::find(config.train.cores.begin(), config.train.cores.end(), core) != config.train.cores.end();
-    if (shared) throw UserError("train.cores and device.cores share a core: programs would be timed while networks train there");
+    if (shared)
+      throw UserError("train.cores and device.cores share a core: programs would be timed while networks train there");
     return fmt::format("{} on this machine; training and measuring apart", machine_cores);
   });
   check(findings, "disk", [&] {
     struct statvfs info;
     if (statvfs(".", &info) != 0) throw EnvironmentError("the working folder cannot be read");
     const double free = double(info.f_bavail) * info.f_frsize;
-    if (free < 512e6) throw EnvironmentError(fmt::format("{:.0f} MB free here; a run wants at least 512 MB", free / 1e6));
+    if (free < 512e6)
+      throw EnvironmentError(fmt::format("{:.0f} MB free here; a run wants at least 512 MB", free / 1e6));
     return fmt::format("{:.1f} GB free in the working folder", free / 1e9);
   });
 
@@ -99,8 +102,8 @@ Health run_doctor(const Config& config, bool as_json) {
     classes = static_cast<int>(data.classes.size());
     if (config.data.classes && config.data.classes != classes)
       throw UserError(fmt::format("data.classes is {}, the data holds {}", config.data.classes, classes));
-    return fmt::format("{} classes, {} images to train on, {} to validate, {} to test; {} corrupt", classes, data.train_images,
-                       data.val_images, data.test_images, data.corrupt.size());
+    return fmt::format("{} classes, {} images to train on, {} to validate, {} to test; {} corrupt", classes,
+                       data.train_images, data.val_images, data.test_images, data.corrupt.size());
   });
 
   std::vector<Candidate> probes;  // smallest, middle and largest network
@@ -127,7 +130,8 @@ Health run_doctor(const Config& config, bool as_json) {
   if (trainer && !probes.empty())
     check(findings, "training", [&] {
       for (const Candidate& probe : probes)
-        step_s += trainer->seconds_per_step(probe.architecture.name, graph_to_json(probe.graph), 3) / double(probes.size());
+        step_s +=
+            trainer->seconds_per_step(probe.architecture.name, graph_to_json(probe.graph), 3) / double(probes.size());
       return fmt::format("{} for a step of {} images, mean of the smallest, a middle and the largest network",
                          duration(step_s), config.train.batch);
     });
@@ -158,15 +162,19 @@ Health run_doctor(const Config& config, bool as_json) {
       }
       const auto began = std::chrono::steady_clock::now();
       std::string failure;
-      measurer.measure(programs, 0.03, [&](size_t i, const Outcome& outcome, double) {
-        if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
-          latency[keys[i]] = measurement->median_us;
-        } else if (failure.empty()) {
-          const auto& error = std::get<MeasureError>(outcome);
-          failure = keys[i] + ": " + to_text(error.kind) + ": " + error.message;
-        }
-      }, nullptr);
-      program_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / double(programs.size());
+      measurer.measure(
+          programs, 0.03,
+          [&](size_t i, const Outcome& outcome, double) {
+            if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
+              latency[keys[i]] = measurement->median_us;
+            } else if (failure.empty()) {
+              const auto& error = std::get<MeasureError>(outcome);
+              failure = keys[i] + ": " + to_text(error.kind) + ": " + error.message;
+            }
+          },
+          nullptr);
+      program_s =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / double(programs.size());
       if (!failure.empty()) throw EnvironmentError("a default program failed: " + failure);
       return fmt::format("{} default programs of {} compiled, run and correct; {} for each", programs.size(),
                          probe.architecture.name, duration(program_s));
@@ -174,16 +182,20 @@ Health run_doctor(const Config& config, bool as_json) {
     check(findings, "clock", [&] {
       std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0});
       std::vector<double> medians;
-      measurer.measure(same, 0.03, [&](size_t, const Outcome& outcome, double) {
-        if (const auto* measurement = std::get_if<Measurement>(&outcome)) medians.push_back(measurement->median_us);
-      }, nullptr);
+      measurer.measure(
+          same, 0.03,
+          [&](size_t, const Outcome& outcome, double) {
+            if (const auto* measurement = std::get_if<Measurement>(&outcome)) medians.push_back(measurement->median_us);
+          },
+          nullptr);
       if (medians.size() < same.size()) throw EnvironmentError("one program, run eight times, failed at times");
       const auto [least, most] = std::minmax_element(medians.begin(), medians.end());
       const double noise = *most / *least - 1;
       if (noise > 0.25)
-        throw EnvironmentError(fmt::format("one program, timed eight times, differs by {:.0f} %: something else uses core {}; "
-                                           "measurements will not tell good programs from bad ones",
-                                           100 * noise, config.device.cores.front()));
+        throw EnvironmentError(
+            fmt::format("one program, timed eight times, differs by {:.0f} %: something else uses core {}; "
+                        "measurements will not tell good programs from bad ones",
+                        100 * noise, config.device.cores.front()));
       return fmt::format("one program, timed eight times, differs by {:.1f} %", 100 * noise);
     });
     check(findings, "sum", [&] {
@@ -202,11 +214,12 @@ Health run_doctor(const Config& config, bool as_json) {
   if (step_s > 0 && program_s > 0)
     check(findings, "time", [&] {
       const double workers = static_cast<double>(config.train.devices.front() == "cpu" ? config.train.cores.size()
-                                                                                        : config.train.devices.size());
+                                                                                       : config.train.devices.size());
       const double steps = double(config.train.epochs) * double(trainer->data().steps_per_epoch);
       const double train = double(candidates) * steps * step_s / workers;
       const double tune = double(unique) * double(config.search.full_programs) * program_s;
-      std::string text = fmt::format("brute force would take {} of training beside {} of tuning", duration(train), duration(tune));
+      std::string text =
+          fmt::format("brute force would take {} of training beside {} of tuning", duration(train), duration(tune));
       if (!config.search.time.empty()) {
         const double budget = parse_duration(config.search.time);
         text += fmt::format("; the budget of {} is {:.1f}x less than the longer of the two", config.search.time,
@@ -214,7 +227,8 @@ Health run_doctor(const Config& config, bool as_json) {
         const double slice = budget / round_count(candidates) * workers / (double(candidates) * step_s);
         text += fmt::format("; the first round gives each network about {:.0f} steps ({:.2g} epochs)", slice,
                             slice / double(trainer->data().steps_per_epoch));
-        if (slice < double(config.search.minimum_slice_steps)) text += ", less than a minimum slice: fewer candidates will be sampled";
+        if (slice < double(config.search.minimum_slice_steps))
+          text += ", less than a minimum slice: fewer candidates will be sampled";
       } else if (config.search.epochs > 0) {
         text += fmt::format("; the counted budget about {} and {}",
                             duration(config.search.epochs * double(trainer->data().steps_per_epoch) * step_s / workers),

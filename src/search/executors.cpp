@@ -7,7 +7,8 @@
 namespace sonar {
 namespace {
 
-/// A trainer that dies is started anew and continues from its last checkpoint; a job that kills it this often is given up.
+/// A trainer that dies is started anew and continues from its last checkpoint; a job that kills it this often is given
+/// up.
 constexpr int kTrainerTries = 3;
 
 void pin_this_thread(const std::vector<int>& cores) {
@@ -70,8 +71,7 @@ void TrainExecutor::submit(TrainTask task) {
 
 TrainerClient& TrainExecutor::client(size_t worker) {
   if (!clients_[worker])
-    clients_[worker] =
-        std::make_unique<TrainerClient>(config_, places_[worker].first, places_[worker].second, &stop_);
+    clients_[worker] = std::make_unique<TrainerClient>(config_, places_[worker].first, places_[worker].second, &stop_);
   return *clients_[worker];
 }
 
@@ -105,8 +105,8 @@ void TrainExecutor::work(size_t worker) {
             finished.value = trainer.seconds_per_step(request.job.network, request.graph_json, task.steps);
             break;
           case TrainTask::Kind::test:
-            finished.value = trainer.accuracy(request.job.network, request.graph_json, request.folder,
-                                              request.job.to_step, "test");
+            finished.value =
+                trainer.accuracy(request.job.network, request.graph_json, request.folder, request.job.to_step, "test");
             break;
         }
       } catch (const Stopped&) {

@@ -37,13 +37,14 @@ class ActiveClock {
 
 struct TrainTask {
   enum class Kind { train, time, test } kind = Kind::train;
-  TrainerClient::TrainRequest request;  // train: all of it; time: network and graph; test: job.to_step is the checkpoint
-  int steps = 3;                        // of `time`
+  TrainerClient::TrainRequest
+      request;    // train: all of it; time: network and graph; test: job.to_step is the checkpoint
+  int steps = 3;  // of `time`
 };
 
 struct MeasureTask {
-  std::vector<MeasureJobRow> jobs;       // with ids
-  std::vector<ProgramToMeasure> programs;  // what is left to measure of them
+  std::vector<MeasureJobRow> jobs;             // with ids
+  std::vector<ProgramToMeasure> programs;      // what is left to measure of them
   std::vector<std::pair<size_t, int>> places;  // of each program: which job, and its index in the job's list
   double sampling_s = 0.03;
   // or a whole network:
@@ -53,24 +54,41 @@ struct MeasureTask {
   std::vector<Knobs> knobs;
 };
 
-struct TrainProgress { size_t worker; std::string network; long step; double seconds; };
-struct TrainPointArrived { TrainPoint point; };
-struct TrainerRestarted { std::string why; };
+struct TrainProgress {
+  size_t worker;
+  std::string network;
+  long step;
+  double seconds;
+};
+struct TrainPointArrived {
+  TrainPoint point;
+};
+struct TrainerRestarted {
+  std::string why;
+};
 struct TrainFinished {
   TrainTask task;
   size_t worker = 0;
   double started_s = 0, ended_s = 0;
-  double value = 0;            // time: seconds per step; test: accuracy
+  double value = 0;  // time: seconds per step; test: accuracy
   std::exception_ptr error;
 };
-struct ProgramArrived { size_t job_index; int index; Outcome outcome; double compile_s; double elapsed_s; std::shared_ptr<MeasureTask> task; };
+struct ProgramArrived {
+  size_t job_index;
+  int index;
+  Outcome outcome;
+  double compile_s;
+  double elapsed_s;
+  std::shared_ptr<MeasureTask> task;
+};
 struct MeasureFinished {
   std::shared_ptr<MeasureTask> task;
   double started_s = 0, ended_s = 0;
   std::optional<Outcome> network;  // of a whole network
   std::exception_ptr error;
 };
-using Event = std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived, MeasureFinished>;
+using Event =
+    std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived, MeasureFinished>;
 
 class EventQueue {
  public:
@@ -83,8 +101,8 @@ class EventQueue {
   std::deque<Event> events_;
 };
 
-/// One trainer process for each of train.cores (cpu) or train.devices (CUDA). Constructing starts them and opens the data
-/// set; the errors of that are thrown here.
+/// One trainer process for each of train.cores (cpu) or train.devices (CUDA). Constructing starts them and opens the
+/// data set; the errors of that are thrown here.
 class TrainExecutor {
  public:
   TrainExecutor(const Config& config, const ActiveClock& clock, EventQueue& events);

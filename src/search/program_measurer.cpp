@@ -14,9 +14,7 @@ namespace {
 /// Expected outputs kept, in floats (256 MB): those of the subgraphs at hand.
 constexpr size_t kExpectedKept = size_t{64} << 20;
 
-uint64_t input_seed(const Subgraph& subgraph, size_t argument) {
-  return derive_seed(argument, subgraph.key()) >> 1;
-}
+uint64_t input_seed(const Subgraph& subgraph, size_t argument) { return derive_seed(argument, subgraph.key()) >> 1; }
 
 /// Values of one tensor of a subgraph: activations in [-1, 1), weights scaled so that outputs stay near 1.
 float value_scale(const Subgraph& s, Argument::Role role, size_t argument) {
@@ -74,7 +72,7 @@ const std::vector<float>& ProgramMeasurer::expected(const Subgraph& subgraph) {
   for (size_t i = 0; i < sizes.size(); ++i) {
     // Order of the arguments: input, (weight, bias)*, residual.
     const bool last_is_residual = subgraph.residual && i + 1 == sizes.size();
-    const Argument::Role role = i == 0               ? Argument::Role::input
+    const Argument::Role role = i == 0             ? Argument::Role::input
                                 : last_is_residual ? Argument::Role::residual
                                 : i % 2 == 1       ? Argument::Role::weight
                                                    : Argument::Role::bias;
@@ -180,8 +178,8 @@ Outcome ProgramMeasurer::measure_network(const std::vector<SubgraphUse>& uses,
   }
 
   Case whole;
-  std::map<int, int> buffer_of_value;                      // value of the graph -> buffer
-  std::map<int, std::vector<float>> values;                // the same by the reference
+  std::map<int, int> buffer_of_value;        // value of the graph -> buffer
+  std::map<int, std::vector<float>> values;  // the same by the reference
   for (size_t i = 0; i < uses.size(); ++i) {
     const SubgraphUse& use = uses[i];
     const std::vector<Argument> arguments = spaces[i]->arguments(knobs[i]);

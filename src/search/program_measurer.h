@@ -38,7 +38,8 @@ class ProgramMeasurer {
 
   /// A whole network, subgraph after subgraph in one process, each with the given knobs; activations flow from one to
   /// the next, weights are random, the result is checked against the reference.
-  Outcome measure_network(const std::vector<SubgraphUse>& uses, const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
+  Outcome measure_network(const std::vector<SubgraphUse>& uses,
+                          const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                           const std::vector<Knobs>& knobs);
 
  private:

@@ -1,8 +1,8 @@
 // `tune` and `train`: the same stages for one network.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
@@ -122,12 +122,13 @@ std::string tune_result(const std::string& folder, bool as_json) {
                                  "latency us", "default us", "GFLOP/s", "programs");
   for (const SubgraphResult& r : rows) {
     std::string failures;
-    for (const auto& [cause, count] : r.failures) failures += fmt::format("{}{} {}", failures.empty() ? "" : ", ", count, cause);
-    text += fmt::format("{:<{}}  {:>5}  {:>10.2f}  {:>10.2f}  {:>8.1f}  {:>8}  {}\n", r.key, width, r.occurrences, r.latency_us,
-                        r.default_us, gflops(r), r.programs, failures.empty() ? "-" : failures);
+    for (const auto& [cause, count] : r.failures)
+      failures += fmt::format("{}{} {}", failures.empty() ? "" : ", ", count, cause);
+    text += fmt::format("{:<{}}  {:>5}  {:>10.2f}  {:>10.2f}  {:>8.1f}  {:>8}  {}\n", r.key, width, r.occurrences,
+                        r.latency_us, r.default_us, gflops(r), r.programs, failures.empty() ? "-" : failures);
   }
-  text += fmt::format("\n{}: {:.1f} us as the sum of its subgraphs, {:.1f} us with the default programs", networks.front().name,
-                      total, default_total);
+  text += fmt::format("\n{}: {:.1f} us as the sum of its subgraphs, {:.1f} us with the default programs",
+                      networks.front().name, total, default_total);
   if (end_to_end > 0)
     text += fmt::format("; {:.1f} us measured as a whole ({:+.1f} %)", end_to_end, 100 * (total / end_to_end - 1));
   return text;
@@ -152,10 +153,11 @@ std::string train_result(const std::string& folder, bool as_json) {
     }
     return out.dump(2);
   }
-  std::string text = fmt::format("{:>8}  {:>10}  {:>10}  {:>8}  images\n", "step", "val acc %", "train loss", "seconds");
+  std::string text =
+      fmt::format("{:>8}  {:>10}  {:>10}  {:>8}  images\n", "step", "val acc %", "train loss", "seconds");
   for (const auto& [point, round, elapsed] : points)
-    text += fmt::format("{:>8}  {:>10.2f}  {:>10.4f}  {:>8.1f}  {}\n", point.step, 100 * point.val_accuracy, point.train_loss,
-                        point.seconds, point.val_images);
+    text += fmt::format("{:>8}  {:>10.2f}  {:>10.4f}  {:>8.1f}  {}\n", point.step, 100 * point.val_accuracy,
+                        point.train_loss, point.seconds, point.val_images);
   if (!results.empty())
     text += fmt::format("\n{}: {:.2f} % validation, {:.2f} % test", results.front().network,
                         100 * results.front().objectives.accuracy, 100 * results.front().test_accuracy);

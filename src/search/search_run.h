@@ -1,5 +1,6 @@
-// One run of the joint search, from an empty folder or from what an earlier process left in it. run_search.cpp calls the
-// stages in order; each is safe to enter again after a kill, because whatever it decided or learned stands in the store.
+// One run of the joint search, from an empty folder or from what an earlier process left in it. run_search.cpp calls
+// the stages in order; each is safe to enter again after a kill, because whatever it decided or learned stands in the
+// store.
 #pragma once
 #include <chrono>
 #include <limits>
@@ -48,11 +49,11 @@ class SearchRun {
     std::string graph_json;
     std::vector<std::pair<size_t, int>> subgraphs;  // index into tuning_, occurrences
     bool alive = true;
-    std::string failure;        // why it cannot be trained; empty: it can
-    long steps = 0;             // trained so far
-    double accuracy = 0;        // maximum validation accuracy so far
-    double train_seconds = 0;   // at `steps`
-    double timed_step_s = 0;    // one step, timed on a copy; 0: not timed
+    std::string failure;       // why it cannot be trained; empty: it can
+    long steps = 0;            // trained so far
+    double accuracy = 0;       // maximum validation accuracy so far
+    double train_seconds = 0;  // at `steps`
+    double timed_step_s = 0;   // one step, timed on a copy; 0: not timed
     double test_accuracy = -1;
     std::optional<Outcome> end_to_end;
   };
@@ -116,7 +117,7 @@ class SearchRun {
   long steps_per_epoch_ = 0, full_steps_ = 0;
   int classes_ = 0, val_images_available_ = 0;
 
-  RoundRow round_;                 // the current one
+  RoundRow round_;  // the current one
   bool round_open_ = false;
   int rounds_ = 1;
   long round_programs_issued_ = 0;
@@ -125,13 +126,13 @@ class SearchRun {
   std::vector<MeasureJobRow> unfinished_;    // of the process before
 
   int train_pending_ = 0, measure_pending_ = 0;
-  double train_wall_s_ = 0, train_work_s_ = 0;    // of finished training jobs: wall and pure training time
+  double train_wall_s_ = 0, train_work_s_ = 0;  // of finished training jobs: wall and pure training time
   double measure_wall_s_ = 0;
   long measured_programs_ = 0;
-  double defaults_until_s_ = 0;     // when the default programs that are still out will be measured; 0: all are
+  double defaults_until_s_ = 0;  // when the default programs that are still out will be measured; 0: all are
   int contender_passes_ = 0;
   double last_shown_s_ = -1, last_disk_check_s_ = -1, last_remembered_s_ = -1;
-  std::map<size_t, std::string> training_now_;    // per worker
+  std::map<size_t, std::string> training_now_;  // per worker
   std::string tuning_now_;
 
   // Last, so that they stop first: they post to events_ and read clock_.

@@ -1,10 +1,10 @@
 // Work goes out, events come in: everything that arrives is written to the store before anything is decided on it.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
@@ -179,7 +179,8 @@ void SearchRun::handle(TrainFinished& event) {
       break;
     }
   }
-  store_->put_usage({Side::train, training_->core(event.worker), event.started_s, event.ended_s, what + network.row.name});
+  store_->put_usage(
+      {Side::train, training_->core(event.worker), event.started_s, event.ended_s, what + network.row.name});
 }
 
 void SearchRun::handle(ProgramArrived& event) {
@@ -217,9 +218,9 @@ void SearchRun::handle(MeasureFinished& event) {
   }
   measure_wall_s_ += event.ended_s - event.started_s;
   store_->put_value("measure_wall_s", fmt::format("{:.6f}", measure_wall_s_));
-  store_->put_usage({Side::tune, core, event.started_s, event.ended_s,
-                     task.jobs.size() == 1 ? task.jobs.front().subgraph
-                                           : fmt::format("{} subgraphs", task.jobs.size())});
+  store_->put_usage(
+      {Side::tune, core, event.started_s, event.ended_s,
+       task.jobs.size() == 1 ? task.jobs.front().subgraph : fmt::format("{} subgraphs", task.jobs.size())});
 }
 
 }  // namespace sonar

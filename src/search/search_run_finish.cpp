@@ -1,8 +1,8 @@
 // The end of a run: the survivors measured once more, tested, and written down.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/format.h>
 
 #include "model/error.h"
 #include "policy/pareto.h"
@@ -16,7 +16,8 @@ namespace {
 /// The fastest programs of each subgraph that are timed again, and for how long each (seconds of samples).
 constexpr size_t kContenders = 2;
 constexpr double kContenderSampling = 0.06;
-/// The fastest of many noisy readings is too fast; after re-measurement another may lead, which is then re-measured too.
+/// The fastest of many noisy readings is too fast; after re-measurement another may lead, which is then re-measured
+/// too.
 constexpr int kContenderPasses = 4;
 
 }  // namespace
@@ -113,18 +114,20 @@ void SearchRun::put_costs() {
   bool all_known = purpose_ != Purpose::tune;
   for (const Network& network : networks_) {
     train_spent += network.train_seconds;
-    const double cost = network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps
-                                                                       : network.timed_step_s;
+    const double cost =
+        network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps : network.timed_step_s;
     all_known &= cost > 0;
     train_full += cost * static_cast<double>(full_steps_);
   }
   store_->put_value("train_seconds", fmt::format("{:.3f}", train_spent));
   if (all_known) store_->put_value("brute_force_train_seconds", fmt::format("{:.3f}", train_full));
   if (!tuning_) return;
-  for (size_t i = 0; i < tuning_->count(); ++i) tune_spent += static_cast<double>(tuning_->programs(i)) * mean_program_s();
+  for (size_t i = 0; i < tuning_->count(); ++i)
+    tune_spent += static_cast<double>(tuning_->programs(i)) * mean_program_s();
   store_->put_value("tune_seconds", fmt::format("{:.3f}", tune_spent));
-  store_->put_value("brute_force_tune_seconds",
-                    fmt::format("{:.3f}", double(tuning_->count()) * double(config_.search.full_programs) * mean_program_s()));
+  store_->put_value(
+      "brute_force_tune_seconds",
+      fmt::format("{:.3f}", double(tuning_->count()) * double(config_.search.full_programs) * mean_program_s()));
 }
 
 void SearchRun::note_stop() {
@@ -145,8 +148,9 @@ void SearchRun::write_outcome() {
         return a.objectives.latency_us < b.objectives.latency_us;
       });
       if (fastest != results.end())
-        options_.message(fmt::format("no network reaches {} ms; the fastest is {} with {:.4g} ms", config_.search.threshold_ms,
-                                     fastest->network, fastest->objectives.latency_us / 1000));
+        options_.message(fmt::format("no network reaches {} ms; the fastest is {} with {:.4g} ms",
+                                     config_.search.threshold_ms, fastest->network,
+                                     fastest->objectives.latency_us / 1000));
     }
     auto number = [&](const char* name) {
       const auto text = store_->value(name);
@@ -155,11 +159,12 @@ void SearchRun::write_outcome() {
     const double train = number("brute_force_train_seconds"), tune = number("brute_force_tune_seconds");
     if (purpose_ == Purpose::search && !exhaustive() && train > 0 && tune > 0 && number("train_seconds") > 0 &&
         number("tune_seconds") > 0)
-      options_.message(fmt::format(
-          "Brute force would have cost {:.1f}x the training ({:.0f} s against {:.0f} s) and {:.1f}x the tuning ({:.0f} s against "
-          "{:.0f} s), by the recorded cost of a step and of a program.",
-          train / number("train_seconds"), train, number("train_seconds"), tune / number("tune_seconds"), tune,
-          number("tune_seconds")));
+      options_.message(
+          fmt::format("Brute force would have cost {:.1f}x the training ({:.0f} s against {:.0f} s) and {:.1f}x the "
+                      "tuning ({:.0f} s against "
+                      "{:.0f} s), by the recorded cost of a step and of a program.",
+                      train / number("train_seconds"), train, number("train_seconds"), tune / number("tune_seconds"),
+                      tune, number("tune_seconds")));
     options_.message("report: " + report);
   }
 }

@@ -1,10 +1,10 @@
 // The rounds: what is planned, carried out and decided in each (paper, Algorithm 1; design 5).
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
-
-#include <fmt/format.h>
 
 #include "model/error.h"
 #include "policy/survivors.h"
@@ -22,7 +22,8 @@ constexpr double kFinishNetworkS = 2, kFinishMost = 0.2;
 constexpr double kContenderPrograms = 3.5;
 /// A training plan aims a little short: what is left flows on, what runs over holds up the round.
 constexpr double kPlanMargin = 0.97;
-/// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward + backward).
+/// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward +
+/// backward).
 constexpr double kValidationShare = 0.2, kForwardShare = 1.0 / 3;
 constexpr int kTimedSteps = 3;
 constexpr double kSampling = 0.03;  // seconds spent on timing one program of a batch
@@ -50,9 +51,7 @@ double SearchRun::remaining_s() const {
   return std::max(0.0, total - reserve - clock_.now());
 }
 
-double SearchRun::contenders_s() const {
-  return kContenderPrograms * double(tuning_->live()) * mean_program_s();
-}
+double SearchRun::contenders_s() const { return kContenderPrograms * double(tuning_->live()) * mean_program_s(); }
 
 double SearchRun::step_cost(const Network& network) const {
   if (!timed() && config_.search.share == "steps") return 1;
@@ -88,7 +87,8 @@ int SearchRun::validation_images(long slice_steps) const {
   const long validations = 1 + slice_steps / std::max(1L, steps_per_epoch_);
   const double images = kValidationShare / kForwardShare * static_cast<double>(slice_steps * config_.train.batch) /
                         static_cast<double>(validations);
-  return static_cast<int>(std::clamp(images, std::min(64.0, double(val_images_available_)), double(val_images_available_)));
+  return static_cast<int>(
+      std::clamp(images, std::min(64.0, double(val_images_available_)), double(val_images_available_)));
 }
 
 // ---- before the rounds
@@ -115,10 +115,10 @@ void SearchRun::measure_defaults() {
     const double each = (clock_.now() - began) / static_cast<double>(look);
     const double all = each * static_cast<double>(jobs.size() - look);
     if (timed() && first && all > remaining_s())
-      throw UserError(fmt::format("search.time = \"{}\" cannot pay for the default programs of {} unique subgraphs, which take "
-                                  "about {:.0f} s; set it to at least {:.0f}s",
-                                  config_.search.time, tuning_->count(), all + clock_.now(),
-                                  std::ceil(3 * (all + clock_.now()))));
+      throw UserError(
+          fmt::format("search.time = \"{}\" cannot pay for the default programs of {} unique subgraphs, which take "
+                      "about {:.0f} s; set it to at least {:.0f}s, in another folder (--out)",
+                      config_.search.time, tuning_->count(), all + clock_.now(), std::ceil(3 * (all + clock_.now()))));
     submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, kSampling, measured_);
     // Training need not wait: the first round begins with the time set aside that the rest of the defaults takes.
     defaults_until_s_ = clock_.now() + all;
@@ -135,8 +135,8 @@ void SearchRun::finish_defaults() {
   for (size_t i = 0; i < tuning_->count(); ++i)
     if (std::isfinite(tuning_->tuner(i).best_latency_us())) return;
   const auto failures = store_->failures();
-  throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}", measured_programs_,
-                                     failures.empty() ? "" : to_text(failures.front().kind),
+  throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}",
+                                     measured_programs_, failures.empty() ? "" : to_text(failures.front().kind),
                                      failures.empty() ? "" : failures.front().first_message));
 }
 
@@ -189,7 +189,8 @@ bool SearchRun::begin_round() {
   }
   std::string text = fmt::format("{} of {}: {} networks", k + 1, rounds_, round_.networks.size());
   if (purpose_ != Purpose::tune)
-    text += fmt::format(", {} further steps each", least == most ? std::to_string(most) : fmt::format("{} to {}", least, most));
+    text += fmt::format(", {} further steps each",
+                        least == most ? std::to_string(most) : fmt::format("{} to {}", least, most));
   if (tuning_) text += fmt::format(", {} unique subgraphs", tuning_->live());
   if (timed())
     text += fmt::format(", {:.0f} s", round_.tune_share);
@@ -218,7 +219,8 @@ void SearchRun::plan_round() {
   if (purpose_ == Purpose::train || exhaustive() || config_.search.algorithm == "random") {
     round_.to_steps.assign(round_.networks.size(), full_steps_);
     if (timed()) round_.tune_share = remaining_s();
-    if (!timed() && !exhaustive() && tuning_) round_.programs = std::max(0.0, config_.search.programs - double(tuning_->count()));
+    if (!timed() && !exhaustive() && tuning_)
+      round_.programs = std::max(0.0, config_.search.programs - double(tuning_->count()));
     return;
   }
   if (timed()) {
@@ -264,8 +266,8 @@ void SearchRun::train_to_targets() {
   for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
 }
 
-/// Hands the device its next task: one batch, or several small ones of different subgraphs, so that linking them is paid
-/// once. False when nothing is left to try.
+/// Hands the device its next task: one batch, or several small ones of different subgraphs, so that linking them is
+/// paid once. False when nothing is left to try.
 bool SearchRun::issue_batches() {
   if (!tuning_) return false;
   std::vector<MeasureJobRow> jobs;

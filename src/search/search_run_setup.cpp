@@ -1,14 +1,13 @@
 // The stages before the first round: folder, data, candidates, device, and what an earlier process left.
+#include <fmt/format.h>
 #include <sys/statvfs.h>
-#include <thread>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "model/error.h"
 #include "report/report.h"
@@ -20,8 +19,8 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Keys that change how fast a run goes, not what it decides: they may differ when it continues.
-const std::set<std::string> kUnbound = {"train.cores",          "compile.cores",          "device.cores",
-                                        "compile.time_limit_s", "compile.memory_limit_mb", "train.checkpoint_seconds",
+const std::set<std::string> kUnbound = {"train.cores",           "compile.cores",           "device.cores",
+                                        "compile.time_limit_s",  "compile.memory_limit_mb", "train.checkpoint_seconds",
                                         "train.keep_checkpoints"};
 /// A run needs this much free for its store, runners and reports, checkpoints not counted.
 constexpr double kDiskBase = 256e6;
@@ -49,9 +48,10 @@ SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose pu
   for (const auto* list : {&config_.train.cores, &config_.compile.cores, &config_.device.cores})
     for (int64_t core : *list)
       if (core >= cores)
-        throw UserError(fmt::format("core {} is not on this machine, which has {} (0 to {}): see train.cores, "
-                                    "compile.cores and device.cores",
-                                    core, cores, cores - 1));
+        throw UserError(
+            fmt::format("core {} is not on this machine, which has {} (0 to {}): see train.cores, "
+                        "compile.cores and device.cores",
+                        core, cores, cores - 1));
 }
 
 SearchRun::~SearchRun() = default;
@@ -60,7 +60,8 @@ void SearchRun::open_store() {
   std::error_code error;
   fs::create_directories(options_.folder, error);
   if (error)
-    throw EnvironmentError(options_.folder + ": cannot be made (" + error.message() + "); choose another folder with --out");
+    throw EnvironmentError(options_.folder + ": cannot be made (" + error.message() +
+                           "); choose another folder with --out");
   store_ = std::make_unique<RunStore>(options_.folder, RunStore::Mode::create_or_open);
   std::vector<std::pair<std::string, std::string>> bound;
   for (auto& entry : flatten(config_))
@@ -71,7 +72,9 @@ void SearchRun::open_store() {
   std::ofstream file(options_.folder + "/config.toml");
   file << "# As resolved; the run is bound to it.\n" << to_toml(config_);
   file.close();
-  if (!file) throw EnvironmentError(options_.folder + "/config.toml: cannot be written; is the disk full or the folder read-only?");
+  if (!file)
+    throw EnvironmentError(options_.folder +
+                           "/config.toml: cannot be written; is the disk full or the folder read-only?");
   double elapsed = 0;
   if (auto text = store_->value("elapsed_s")) elapsed = std::stod(*text);
   clock_ = ActiveClock(elapsed);
@@ -95,14 +98,20 @@ void SearchRun::open_data() {
   const DataSummary& data = training_->data();
   classes_ = static_cast<int>(data.classes.size());
   if (config_.data.classes && config_.data.classes != classes_)
-    throw UserError(fmt::format("data.classes is {}, but {} holds {}", config_.data.classes, config_.data.path, classes_));
+    throw UserError(
+        fmt::format("data.classes is {}, but {} holds {}", config_.data.classes, config_.data.path, classes_));
   steps_per_epoch_ = data.steps_per_epoch;
   full_steps_ = config_.train.epochs * steps_per_epoch_;
   val_images_available_ = static_cast<int>(data.val_images);
   say("data", fmt::format("{} classes; {} images to train on, {} to validate, {} to test; {} steps an epoch", classes_,
                           data.train_images, data.val_images, data.test_images, steps_per_epoch_));
+  for (const std::string& note : data.notes) {
+    say("data", note);
+    store_->put_event(clock_.now(), "warning", note);
+  }
   if (!data.corrupt.empty()) {
-    const std::string text = fmt::format("{} corrupt images left out, {} the first", data.corrupt.size(), data.corrupt.front());
+    const std::string text =
+        fmt::format("{} corrupt images left out, {} the first", data.corrupt.size(), data.corrupt.front());
     say("data", text);
     store_->put_event(clock_.now(), "warning", text);
   }
@@ -160,12 +169,13 @@ void SearchRun::choose_candidates() {
       if (config_.search.algorithm == "random")
         affordable = std::min<size_t>(architectures.size(), static_cast<size_t>(total / (cost * full_steps_)));
       if (affordable == 0)
-        throw UserError(fmt::format("the training budget pays for no network: one {} costs {:.4g} {}, the budget is {:.4g}; "
-                                    "raise it, or lower {}",
-                                    config_.search.algorithm == "random" ? "full training" : "slice of search.minimum_slice_steps",
-                                    cost * (config_.search.algorithm == "random" ? full_steps_ : config_.search.minimum_slice_steps),
-                                    timed() ? "s" : "steps", total,
-                                    config_.search.algorithm == "random" ? "train.epochs" : "search.minimum_slice_steps"));
+        throw UserError(fmt::format(
+            "the training budget pays for no network: one {} costs {:.4g} {}, the budget is {:.4g}; "
+            "raise it, or lower {}",
+            config_.search.algorithm == "random" ? "full training" : "slice of search.minimum_slice_steps",
+            cost * (config_.search.algorithm == "random" ? full_steps_ : config_.search.minimum_slice_steps),
+            timed() ? "s" : "steps", total,
+            config_.search.algorithm == "random" ? "train.epochs" : "search.minimum_slice_steps"));
       if (affordable < architectures.size()) {
         const std::string text =
             fmt::format("the training budget pays for {} of {} candidates; these were sampled (seed {})", affordable,
@@ -199,14 +209,15 @@ void SearchRun::choose_candidates() {
   }
   if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search &&
       config_.search.threshold_ms * 1000 < lowest_bound)
-    throw UserError(fmt::format("search.threshold_ms = {} is below what any candidate could reach: the least is {:.4g} ms "
-                                "(its multiply-accumulates at peak throughput); raise it or add smaller networks to [space]",
-                                config_.search.threshold_ms, lowest_bound / 1000));
+    throw UserError(
+        fmt::format("search.threshold_ms = {} is below what any candidate could reach: the least is {:.4g} ms "
+                    "(its multiply-accumulates at peak throughput); raise it or add smaller networks to [space]",
+                    config_.search.threshold_ms, lowest_bound / 1000));
   if (purpose_ != Purpose::tune && free_bytes(options_.folder) < kDiskBase + checkpoint_bytes)
-    throw EnvironmentError(fmt::format("{}: {:.0f} MB free, but checkpoints of {} networks and the store may take {:.0f} MB; "
-                                       "free some or choose another folder with --out",
-                                       options_.folder, free_bytes(options_.folder) / 1e6, networks_.size(),
-                                       (kDiskBase + checkpoint_bytes) / 1e6));
+    throw EnvironmentError(fmt::format(
+        "{}: {:.0f} MB free, but checkpoints of {} networks and the store may take {:.0f} MB; "
+        "free some or choose another folder with --out",
+        options_.folder, free_bytes(options_.folder) / 1e6, networks_.size(), (kDiskBase + checkpoint_bytes) / 1e6));
   store_->put_networks(rows);
   store_->put_value("full_programs", std::to_string(config_.search.full_programs));
   rounds_ = purpose_ != Purpose::search || exhaustive() || config_.search.algorithm == "random"
@@ -226,21 +237,23 @@ void SearchRun::start_device() {
   const std::string scheduler = config_.search.scheduler;
   const Target target = host_target();
   if (purpose_ == Purpose::train) return;
-  tuning_ = std::make_unique<Tuning>(subgraphs, target, scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient,
-                                     static_cast<uint64_t>(config_.search.seed));
+  tuning_ =
+      std::make_unique<Tuning>(subgraphs, target, scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient,
+                               static_cast<uint64_t>(config_.search.seed));
   const size_t unique = subgraphs.size();
   say("candidates", fmt::format("{} networks, {} unique subgraphs, {} rounds", networks_.size(), unique, rounds_));
   const bool counted = config_.search.programs > 0 && !exhaustive();
   if (counted && config_.search.programs < static_cast<double>(unique))
-    throw UserError(fmt::format("search.programs = {} cannot pay for the default programs of {} unique subgraphs; "
-                                "set it to at least {}",
-                                config_.search.programs, unique, unique));
+    throw UserError(
+        fmt::format("search.programs = {} cannot pay for the default programs of {} unique subgraphs; "
+                    "set it to at least {}",
+                    config_.search.programs, unique, unique));
   DeviceParts parts = start_local_device(config_, options_.folder + "/work");
   store_->bind_identity(parts.identity);
   const std::vector<int> cores = measuring_cores(config_);
   const bool overlap = config_.compile.cores != config_.device.cores;
-  measuring_ = std::make_unique<MeasureExecutor>(cores, std::move(parts.compiler), std::move(parts.device), overlap, clock_,
-                                                 events_);
+  measuring_ = std::make_unique<MeasureExecutor>(cores, std::move(parts.compiler), std::move(parts.device), overlap,
+                                                 clock_, events_);
   say("device", parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target);
 }
 
@@ -298,9 +311,10 @@ void SearchRun::check_disk(bool at_start) {
   const double free = free_bytes(options_.folder);
   const double needed = at_start ? kDiskBase : kDiskBase / 4;
   if (free < needed)
-    throw EnvironmentError(fmt::format("{}: the disk is nearly full ({:.0f} MB free, {:.0f} MB wanted); free some, then run "
-                                       "the same command to continue; nothing measured is lost",
-                                       options_.folder, free / 1e6, needed / 1e6));
+    throw EnvironmentError(
+        fmt::format("{}: the disk is nearly full ({:.0f} MB free, {:.0f} MB wanted); free some, then run "
+                    "the same command to continue; nothing measured is lost",
+                    options_.folder, free / 1e6, needed / 1e6));
 }
 
 }  // namespace sonar

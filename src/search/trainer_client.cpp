@@ -50,15 +50,12 @@ TrainerClient::TrainerClient(const Config& config, int core, const std::string& 
                    {"epochs", t.epochs},
                    {"bf16", t.bf16},
                    {"checkpoint_seconds", t.checkpoint_seconds}};
-  send(json{{"request", "open"},
-            {"data", data},
-            {"train", train},
-            {"device", device},
-            {"seed", config.search.seed}}
+  send(json{{"request", "open"}, {"data", data}, {"train", train}, {"device", device}, {"seed", config.search.seed}}
            .dump());
   const json answer = json::parse(receive());
   answer.at("classes").get_to(data_.classes);
   answer.at("corrupt").get_to(data_.corrupt);
+  answer.at("notes").get_to(data_.notes);
   answer.at("train_images").get_to(data_.train_images);
   answer.at("val_images").get_to(data_.val_images);
   answer.at("test_images").get_to(data_.test_images);

@@ -13,7 +13,7 @@
 namespace sonar {
 
 struct DataSummary {
-  std::vector<std::string> classes, corrupt;
+  std::vector<std::string> classes, corrupt, notes;
   long train_images = 0, val_images = 0, test_images = 0, steps_per_epoch = 0;
 };
 

@@ -73,7 +73,8 @@ std::vector<MeasureJobRow> Tuning::contender_jobs(int round, size_t n) {
   std::vector<MeasureJobRow> jobs;
   for (size_t i = 0; i < count(); ++i) {
     if (occurrences_[i] == 0) continue;
-    if (std::vector<Knobs> best = tuners_[i]->contenders(1); best.empty() || remeasured_[i].count(best.front())) continue;
+    if (std::vector<Knobs> best = tuners_[i]->contenders(1); best.empty() || remeasured_[i].count(best.front()))
+      continue;
     MeasureJobRow job;
     job.round = round;
     job.subgraph = keys_[i];

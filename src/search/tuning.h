@@ -32,8 +32,9 @@ class Tuning {
 
   /// The default programs of all subgraphs, one job each.
   std::vector<MeasureJobRow> default_jobs();
-  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph is free that may have an untried
-  /// program. Empty when its space has run out: such a job is recorded too, and finished at once. Several may be out.
+  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph is free that may have an
+  /// untried program. Empty when its space has run out: such a job is recorded too, and finished at once. Several may
+  /// be out.
   std::optional<MeasureJobRow> next_batch(int round, long n);
   /// The next batch of one subgraph.
   MeasureJobRow batch_of(size_t index, int round, long n);

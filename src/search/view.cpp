@@ -22,9 +22,12 @@ std::string status(const std::string& folder, bool json) {
 std::string front(const std::string& folder, FrontFormat format) {
   const ReportData data = gather_report(open_run(folder));
   switch (format) {
-    case FrontFormat::json: return front_json(data);
-    case FrontFormat::csv: return front_csv(data);
-    case FrontFormat::text: return front_text(data);
+    case FrontFormat::json:
+      return front_json(data);
+    case FrontFormat::csv:
+      return front_csv(data);
+    case FrontFormat::text:
+      return front_text(data);
   }
   throw InternalError("unknown format of a front");
 }
