@@ -14,7 +14,7 @@
 namespace sonar::test {
 namespace {
 
-constexpr int kPrograms = 400, kKills = 20;
+constexpr int kPrograms = 300, kKills = 20;
 
 struct Contents {
   std::map<std::pair<long, int>, std::string> programs;
@@ -34,51 +34,33 @@ Contents contents(const std::string& run) {
   return result;
 }
 
-TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
-  const Folder folder("resume");
-  folder.write("tiny.toml", tiny_configuration(kPrograms));
-  const std::string run = folder / "run";
-  Random random(std::chrono::steady_clock::now().time_since_epoch().count());
-  Contents before;
-  int kills = 0;
-  bool finished = false;
-  for (int attempt = 0; attempt < 400 && kills < kKills && !finished; ++attempt) {
-    ProcessOptions options;
-    options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", run};
-    options.stderr_path = folder / "log";
-    ChildProcess process(options);
-    const double wait_s = 0.2 + 3.5 * random.uniform();
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(wait_s);
-    std::optional<ProcessResult> ended;
-    while (std::chrono::steady_clock::now() < end && !(ended = process.poll()))
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (ended) {
+/// Starts or continues the run and kills it at a random moment. False when it ended by itself before that.
+bool kill_at_random(const Folder& folder, const std::string& run, Random& random) {
+  ProcessOptions options;
+  options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", run};
+  options.stderr_path = folder / "log";
+  ChildProcess process(options);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(0.2 + 3.5 * random.uniform());
+  while (std::chrono::steady_clock::now() < end) {
+    if (const std::optional<ProcessResult> ended = process.poll()) {
       EXPECT_EQ(ended->exit_code, 0) << ended->describe();
-      finished = true;
-      break;
+      return false;
     }
-    ::kill(process.pid(), SIGKILL);
-    process.kill();
-    ++kills;
-    if (::access((run + "/run.db").c_str(), F_OK) != 0) continue;
-    const Contents now = contents(run);
-    // What was recorded stays as it was.
-    for (const auto& [key, value] : before.programs) EXPECT_EQ(now.programs.at(key), value);
-    for (const auto& [key, value] : before.points) EXPECT_EQ(now.points.at(key), value);
-    before = now;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
-  EXPECT_EQ(kills, kKills) << "the run ended before it was killed often enough";
-  if (!finished) {
-    const ProcessResult last = sonar({"search", folder / "tiny.toml", "--out", run});
-    ASSERT_EQ(last.exit_code, 0) << last.err;
-  }
+  ::kill(process.pid(), SIGKILL);
+  process.kill();
+  return true;
+}
+
+/// Of a finished run: the budget was spent once, and no program of a subgraph was tried twice.
+void check_spent_once(const std::string& run) {
   const RunStore store(run, RunStore::Mode::read_only);
   std::map<long, MeasureJobRow> jobs;
   for (const MeasureJobRow& job : store.measure_jobs()) {
     EXPECT_TRUE(job.finished);
     jobs[job.id] = job;
   }
-  // The budget was spent once, and no program of a subgraph was tried twice.
   long programs = 0;
   std::set<std::pair<SubgraphKey, Knobs>> tried;
   for (const ProgramRow& row : store.programs()) {
@@ -87,6 +69,35 @@ TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
     EXPECT_TRUE(tried.insert({row.subgraph, row.knobs}).second) << row.subgraph << " " << row.knobs_text;
   }
   EXPECT_EQ(programs, kPrograms);
+}
+
+TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
+  const Folder folder("resume");
+  folder.write("tiny.toml", tiny_configuration(kPrograms));
+  const auto seed = static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  Random random(seed);
+  std::string run = folder / "run-0";
+  Contents before;
+  // A machine that ends the run before it was killed often enough begins another.
+  for (int kills = 0, runs = 1; kills < kKills;) {
+    if (!kill_at_random(folder, run, random)) {
+      check_spent_once(run);
+      run = folder / ("run-" + std::to_string(runs++));
+      before = {};
+      continue;
+    }
+    ++kills;
+    if (::access((run + "/run.db").c_str(), F_OK) != 0) continue;
+    const Contents now = contents(run);
+    // What was recorded stays as it was.
+    for (const auto& [key, value] : before.programs) EXPECT_EQ(now.programs.at(key), value);
+    for (const auto& [key, value] : before.points) EXPECT_EQ(now.points.at(key), value);
+    before = now;
+  }
+  const ProcessResult last = sonar({"search", folder / "tiny.toml", "--out", run});
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  check_spent_once(run);
 
   // Training is the same to the bit as without a kill.
   const std::string unbroken = folder / "unbroken";

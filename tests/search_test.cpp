@@ -117,8 +117,8 @@ TEST(Search, ThresholdThatNoNetworkReachesIsSaid) {
   const ProcessResult result = sonar({"search", folder / "tiny.toml", "--out", folder / "run",
                                       "search.algorithm=threshold", "search.threshold_ms=0.0015", "search.epochs=4"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.err.find("no network reaches 0.0015 ms; the fastest is mobilenetv3-"), std::string::npos)
-      << result.err;
+  EXPECT_NE(result.out.find("no network reaches 0.0015 ms; the fastest is mobilenetv3-"), std::string::npos)
+      << result.out;
 }
 
 TEST(Search, BruteForceTrainsAndTunesEverythingInFull) {
@@ -171,6 +171,31 @@ TEST(Examples, SpaceOfEachIsDescribed) {
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_GT(json::parse(result.out).at("architectures").get<long>(), 16) << example;
   }
+}
+
+TEST(Examples, QuickstartRunsOnASmallerBudget) {
+  const Folder folder("quickstart");
+  const ProcessResult result = sonar({"search", source_path("examples/01-quickstart.toml"), "--out", folder / "run",
+                                      "search.time=30s", "search.candidates=4", "train.epochs=1"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("Brute force would have cost"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("report: " + (folder / "run/report.html")), std::string::npos) << result.out;
+}
+
+TEST(Examples, ThresholdRunsOnASmallerBudget) {
+  const Folder folder("threshold-example");
+  const ProcessResult result = sonar({"search", source_path("examples/02-threshold.toml"), "--out", folder / "run",
+                                      "--json", "search.epochs=2", "search.programs=250", "search.candidates=3"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  // The answer is the most accurate of the survivors within the limit of 0.05 ms.
+  const json points = json::parse(result.out).at("points");
+  double best = -1, answer = -1;
+  for (const json& point : points) {
+    if (point.at("latency_us").get<double>() <= 50) best = std::max(best, point.at("val_accuracy").get<double>());
+    if (point.at("on_front").get<bool>()) answer = point.at("val_accuracy").get<double>();
+  }
+  EXPECT_GT(best, 0) << "the smallest candidates are within the limit";
+  EXPECT_EQ(answer, best);
 }
 
 }  // namespace

@@ -35,6 +35,9 @@ enum class RunEnd { finished, stopped };
 
 /// The joint search. Writes the run directory (docs/formats.md) as it goes.
 RunEnd run_search(const Config& config, const RunOptions& options);
+/// Result of run_search: the front as a table, what brute force would have cost, the path of the report; or the front as
+/// JSON.
+std::string search_result(const std::string& folder, bool json);
 
 /// Tunes one network only, by name. The budget is search.programs, or when that is 0 full_programs for each subgraph.
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);

@@ -31,20 +31,19 @@ void setup_search(CLI::App& app, int& exit_code) {
   CLI::App* verb = app.add_subcommand("search", "joint search; continues the run that --out holds");
   options->config.add_to(*verb);
   verb->add_option("--out", options->out, "run directory (default: runs/NAME of the configuration)");
-  verb->add_flag("--json", options->json, "print the front as JSON at the end, and nothing else on stdout");
+  verb->add_flag("--json", options->json, "print the front as JSON at the end");
   verb->callback([options, &exit_code] {
     const Config config = options->config.load();
     RunOptions run;
     run.folder =
         options->out.empty() ? "runs/" + std::filesystem::path(options->config.path).stem().string() : options->out;
     run.stop = &stop_requested;
-    Console console(false);
-    console.attach(run);
-    if (run_search(config, run) == RunEnd::stopped) {
-      exit_code = kStoppedExit;
-      return;
+    {
+      Console console(false);
+      console.attach(run);
+      if (run_search(config, run) == RunEnd::stopped) exit_code = kStoppedExit;
     }
-    if (options->json) std::puts(front(run.folder, FrontFormat::json).c_str());
+    std::puts(search_result(run.folder, options->json).c_str());
   });
 }
 

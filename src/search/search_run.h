@@ -22,8 +22,7 @@ class SearchRun {
  public:
   enum class Purpose { search, tune, train };
   /// `architecture`: the one network of `tune` and `train`.
-  SearchRun(const Config& config, const RunOptions& options, Purpose purpose = Purpose::search,
-            const std::string& architecture = "");
+  SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& architecture = "");
   ~SearchRun();
 
   void open_store();         // the folder, its lock, its configuration, room on the disk
@@ -76,6 +75,7 @@ class SearchRun {
   bool issue_batches();
   void plan_round();
   void train_to_targets();
+  void extend_training();
   void time_networks();
   bool issue_contenders();
   void measure_contenders();
@@ -94,6 +94,7 @@ class SearchRun {
   int validation_images(long slice_steps) const;
   std::vector<size_t> alive() const;
   void count_occurrences();
+  std::string first_failure() const;
   std::string checkpoint_folder(const Network& network) const;
   void put_costs();
   double lower_bound_us(const NetworkRow& row) const;

@@ -48,6 +48,7 @@ void SearchRun::measure_contenders() {
 void SearchRun::finish() {
   round_.round = rounds_;
   const std::vector<size_t> survivors = alive();
+  if (survivors.empty()) throw EnvironmentError("no network is left: " + first_failure());
   count_occurrences();
   if (purpose_ != Purpose::tune) {
     for (size_t i : survivors) {
@@ -62,6 +63,7 @@ void SearchRun::finish() {
     }
   }
   if (tuning_) {
+    measure_contenders();  // nothing is left to do unless the time ran out before the last round
     for (size_t i : survivors) submit_network_measurement(i);
   }
   while (measure_pending_ > 0 || train_pending_ > 0) pump();
@@ -137,36 +139,6 @@ void SearchRun::note_stop() {
   write_report(options_.folder);
 }
 
-void SearchRun::write_outcome() {
-  const std::string report = write_report(options_.folder);
-  const std::vector<ResultRow> results = store_->results();
-  if (options_.message) {
-    if (purpose_ == Purpose::search) options_.message(front(options_.folder, FrontFormat::text));
-    if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search &&
-        std::none_of(results.begin(), results.end(), [](const ResultRow& row) { return row.on_front; })) {
-      const auto fastest = std::min_element(results.begin(), results.end(), [](const ResultRow& a, const ResultRow& b) {
-        return a.objectives.latency_us < b.objectives.latency_us;
-      });
-      if (fastest != results.end())
-        options_.message(fmt::format("no network reaches {} ms; the fastest is {} with {:.4g} ms",
-                                     config_.search.threshold_ms, fastest->network,
-                                     fastest->objectives.latency_us / 1000));
-    }
-    auto number = [&](const char* name) {
-      const auto text = store_->value(name);
-      return text ? std::stod(*text) : 0.0;
-    };
-    const double train = number("brute_force_train_seconds"), tune = number("brute_force_tune_seconds");
-    if (purpose_ == Purpose::search && !exhaustive() && train > 0 && tune > 0 && number("train_seconds") > 0 &&
-        number("tune_seconds") > 0)
-      options_.message(
-          fmt::format("Brute force would have cost {:.1f}x the training ({:.0f} s against {:.0f} s) and {:.1f}x the "
-                      "tuning ({:.0f} s against "
-                      "{:.0f} s), by the recorded cost of a step and of a program.",
-                      train / number("train_seconds"), train, number("train_seconds"), tune / number("tune_seconds"),
-                      tune, number("tune_seconds")));
-    options_.message("report: " + report);
-  }
-}
+void SearchRun::write_outcome() { say("report", write_report(options_.folder)); }
 
 }  // namespace sonar

@@ -25,6 +25,8 @@ constexpr double kPlanMargin = 0.97;
 /// Validation may cost a fifth of a slice; one image costs about a third of a training image (forward of forward +
 /// backward).
 constexpr double kValidationShare = 0.2, kForwardShare = 1.0 / 3;
+/// Less than this part of a round's training is not worth another slice.
+constexpr double kLeastExtension = 0.05;
 constexpr int kTimedSteps = 3;
 constexpr double kSampling = 0.03;  // seconds spent on timing one program of a batch
 
@@ -37,6 +39,15 @@ std::vector<size_t> SearchRun::alive() const {
   return result;
 }
 
+/// One of the reasons why no network is left.
+std::string SearchRun::first_failure() const {
+  for (const Network& network : networks_)
+    if (!network.failure.empty()) return network.row.name + ": " + network.failure;
+  for (const DecisionRow& decision : store_->decisions())
+    if (!decision.kept) return decision.network + ": " + decision.reason;
+  return "none could be trained";
+}
+
 void SearchRun::count_occurrences() {
   if (!tuning_) return;
   std::vector<long> occurrences(tuning_->count());
@@ -47,7 +58,9 @@ void SearchRun::count_occurrences() {
 
 double SearchRun::remaining_s() const {
   const double total = parse_duration(config_.search.time);
-  const double reserve = std::min(kFinishNetworkS * double(alive().size()), kFinishMost * total);
+  double finish = kFinishNetworkS * double(alive().size());
+  if (tuning_ && !side_by_side()) finish += contenders_s();
+  const double reserve = std::min(finish, kFinishMost * total);
   return std::max(0.0, total - reserve - clock_.now());
 }
 
@@ -94,7 +107,7 @@ int SearchRun::validation_images(long slice_steps) const {
 // ---- before the rounds
 
 void SearchRun::measure_defaults() {
-  if (purpose_ != Purpose::tune && (timed() || config_.search.share == "seconds")) time_networks();
+  if (timed()) time_networks();
   if (!tuning_) return;
   std::vector<MeasureJobRow> jobs;
   const bool first = store_->measure_jobs().empty();
@@ -166,12 +179,7 @@ bool SearchRun::begin_round() {
   const int k = static_cast<int>(past_rounds_.size());
   if (k >= rounds_) return false;
   if (timed() && k > 0 && remaining_s() <= 0) return false;
-  if (alive().empty()) {
-    std::string why;
-    for (const Network& network : networks_)
-      if (!network.failure.empty()) why = network.failure;
-    throw EnvironmentError("no network is left that can be trained: " + why);
-  }
+  if (alive().empty()) throw EnvironmentError("no network is left: " + first_failure());
   round_ = RoundRow{};
   round_.round = k;
   for (size_t i : alive()) round_.networks.push_back(networks_[i].row.name);
@@ -304,13 +312,32 @@ bool SearchRun::issue_batches() {
   return true;
 }
 
+/// In the last round: what training has left of the time goes to further steps of every network, if it pays for them.
+void SearchRun::extend_training() {
+  const RoundRow before = round_;
+  plan_round();
+  double cost = 0;
+  for (size_t n = 0; n < round_.networks.size(); ++n) {
+    const Network& network = networks_[network_index_.at(round_.networks[n])];
+    cost += step_cost(network) * static_cast<double>(std::max(0L, round_.to_steps[n] - network.steps));
+  }
+  const bool worth_it =
+      cost > 0 && cost <= round_.train_share && round_.train_share > kLeastExtension * before.train_share;
+  const std::vector<long> to_steps = std::move(round_.to_steps);
+  round_ = before;
+  if (!worth_it) return;
+  round_.to_steps = to_steps;
+  store_->put_round(round_);
+  train_to_targets();
+}
+
 void SearchRun::execute_round() {
   const double ends = round_.started_s + round_.tune_share;
   const bool last = round_.round + 1 == rounds_;
   const bool in_turns = timed() && !side_by_side();
   train_to_targets();
-  if (defaults_until_s_ > 0) finish_defaults();
   const bool trains = train_pending_ > 0;
+  if (defaults_until_s_ > 0) finish_defaults();
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
     if (job.purpose == MeasurePurpose::batch) pending.push_back(job);
@@ -328,28 +355,7 @@ void SearchRun::execute_round() {
       if (train_pending_ == 0 && trains && !in_turns) {
         // Training is what a round waits for; what it leaves of the share flows on, except from the last round.
         if (!last || now >= ends) break;
-        const double before = round_.train_share;
-        plan_round();
-        bool further = false;
-        for (size_t n = 0; n < round_.networks.size(); ++n)
-          further |= round_.to_steps[n] > networks_[network_index_.at(round_.networks[n])].steps;
-        // Not worth a slice: less than a twentieth of what the round had, or all are trained in full.
-        if (further && round_.train_share > 0.05 * before && round_.train_share > 0) {
-          double cost = 0;
-          for (size_t n = 0; n < round_.networks.size(); ++n) {
-            const Network& network = networks_[network_index_.at(round_.networks[n])];
-            cost += step_cost(network) * static_cast<double>(round_.to_steps[n] - network.steps);
-          }
-          further = cost <= 1.2 * round_.train_share;
-        } else {
-          further = false;
-        }
-        round_.tune_share = ends - round_.started_s;
-        round_.train_share = before;
-        if (further) {
-          store_->put_round(round_);
-          train_to_targets();
-        }
+        extend_training();
       }
       if (train_pending_ == 0 && now >= ends) break;
     }

@@ -110,10 +110,11 @@ void SearchRun::open_data() {
     store_->put_event(clock_.now(), "warning", note);
   }
   if (!data.corrupt.empty()) {
-    const std::string text =
-        fmt::format("{} corrupt images left out, {} the first", data.corrupt.size(), data.corrupt.front());
-    say("data", text);
-    store_->put_event(clock_.now(), "warning", text);
+    std::string names;
+    for (const std::string& name : data.corrupt) names += (names.empty() ? "" : ", ") + name;
+    say("data", fmt::format("{} corrupt images left out, {} the first", data.corrupt.size(), data.corrupt.front()));
+    store_->put_event(clock_.now(), "warning",
+                      fmt::format("{} corrupt images left out: {}", data.corrupt.size(), names));
   }
   store_->put_value("classes", std::to_string(classes_));
   store_->put_value("train_images", std::to_string(data.train_images));

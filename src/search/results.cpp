@@ -1,43 +1,20 @@
-// `tune` and `train`: the same stages for one network.
+// What the verbs print when they are done, read from the run directory.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
+#include "report/report.h"
 #include "search/open_run.h"
-#include "search/search_run.h"
+#include "sonar/sonar.h"
 
 namespace sonar {
 namespace {
 
 using nlohmann::json;
-
-RunEnd run_one(const Config& config, const std::string& architecture, const RunOptions& options,
-               SearchRun::Purpose purpose) {
-  SearchRun run(config, options, purpose, architecture);
-  run.open_store();
-  if (!run.already_finished()) {
-    try {
-      run.open_data();
-      run.choose_candidates();
-      run.start_device();
-      run.restore();
-      run.measure_defaults();
-      while (run.begin_round()) {
-        run.execute_round();
-        run.eliminate();
-      }
-      run.finish();
-    } catch (const Stopped&) {
-      run.note_stop();
-      return RunEnd::stopped;
-    }
-  }
-  run.write_outcome();
-  return RunEnd::finished;
-}
 
 struct SubgraphResult {
   SubgraphKey key;
@@ -49,14 +26,43 @@ struct SubgraphResult {
   std::string best;  // knobs
 };
 
-}  // namespace
-
-RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options) {
-  return run_one(config, architecture, options, SearchRun::Purpose::tune);
+/// "Brute force would have cost ...", or nothing where that is not known or was done.
+std::string saved_cost(const RunStore& store) {
+  auto number = [&](const char* name) {
+    const auto text = store.value(name);
+    return text ? std::stod(*text) : 0.0;
+  };
+  const double train = number("brute_force_train_seconds"), tune = number("brute_force_tune_seconds");
+  const double train_spent = number("train_seconds"), tune_spent = number("tune_seconds");
+  if (store.value("algorithm") == "brute-force" || !(train > 0 && tune > 0 && train_spent > 0 && tune_spent > 0))
+    return "";
+  return fmt::format(
+      "Brute force would have cost {:.1f}x the training ({:.0f} s against {:.0f} s) and {:.1f}x the tuning ({:.0f} s "
+      "against {:.0f} s), by the recorded cost of a step and of a program.\n",
+      train / train_spent, train, train_spent, tune / tune_spent, tune, tune_spent);
 }
 
-RunEnd run_train(const Config& config, const std::string& architecture, const RunOptions& options) {
-  return run_one(config, architecture, options, SearchRun::Purpose::train);
+/// Of a threshold search: that no network is within the limit.
+std::string missed_threshold(const RunStore& store) {
+  const std::vector<ResultRow> results = store.results();
+  if (store.value("algorithm") != "threshold" || results.empty() ||
+      std::any_of(results.begin(), results.end(), [](const ResultRow& row) { return row.on_front; }))
+    return "";
+  const ResultRow& fastest = *std::min_element(
+      results.begin(), results.end(),
+      [](const ResultRow& a, const ResultRow& b) { return a.objectives.latency_us < b.objectives.latency_us; });
+  return fmt::format("no network reaches {:g} ms; the fastest is {} with {:.4g} ms\n",
+                     std::stod(store.value("threshold_us").value_or("0")) / 1000, fastest.network,
+                     fastest.objectives.latency_us / 1000);
+}
+
+}  // namespace
+
+std::string search_result(const std::string& folder, bool as_json) {
+  if (as_json) return front(folder, FrontFormat::json);
+  const RunStore store = open_run(folder);
+  return front(folder, FrontFormat::text) + "\n" + missed_threshold(store) + saved_cost(store) + "report: " + folder +
+         "/report.html";
 }
 
 std::string tune_result(const std::string& folder, bool as_json) {
