@@ -18,7 +18,8 @@ struct TunerOptions {
   int population = 32;        // best programs that parents are drawn from
   double exploration = 0.15;  // share of a batch that is sampled afresh; more finds other basins, later
   double mutation = 0.6;      // of the rest: mutation of one parent; otherwise crossover of two, then a mutation
-  int random_first = 16;      // programs sampled at random before evolution begins
+  int random_first = 0;        // programs sampled at random before evolution begins; the default program is a good
+                               // first parent, so more of them cost a small budget dearly (docs/algorithm.md)
 };
 
 /// Ask/tell: a pure function of the seed and of the sets of programs asked for and told, so replaying recorded outcomes
