@@ -32,7 +32,8 @@ class BatchNormActivation : public torch::autograd::Function<BatchNormActivation
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
                                const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& mean,
-                               const torch::Tensor& variance, bool training, int64_t activation) {
+                               const torch::Tensor& variance, bool training, double momentum,
+                               int64_t activation) {
     const torch::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast);
     const int channels = int(x.size(1));
     const long rows = x.numel() / channels;
@@ -55,8 +56,8 @@ class BatchNormActivation : public torch::autograd::Function<BatchNormActivation
         centre[c] = float(from[c] + offset);
         inverse_std[c] = float(1 / std::sqrt(spread + kBatchNormEpsilon));
         const double unbiased = spread * double(rows) / double(std::max(1L, rows - 1));
-        running_mean[c] += float(kBatchNormMomentum * (centre[c] - running_mean[c]));
-        running_variance[c] += float(kBatchNormMomentum * (unbiased - running_variance[c]));
+        running_mean[c] += float(momentum * (centre[c] - running_mean[c]));
+        running_variance[c] += float(momentum * (unbiased - running_variance[c]));
       }
     } else {
       for (int c = 0; c < channels; ++c) {
@@ -115,16 +116,16 @@ class BatchNormActivation : public torch::autograd::Function<BatchNormActivation
                                 shift, centre, inverse_std, mean_g.data(), mean_gn.data(), activation,
                                 to + begin * channels);
     });
-    return {dx, weight_gradient, bias_gradient, {}, {}, {}, {}};
+    return {dx, weight_gradient, bias_gradient, {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
 torch::Tensor batch_norm_activation(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                                    const torch::Tensor& mean, const torch::Tensor& variance, bool training,
+                                    const torch::Tensor& mean, const torch::Tensor& variance, bool training, double momentum,
                                     Activation activation) {
-  return BatchNormActivation::apply(x, weight, bias, mean, variance, training, int64_t(activation));
+  return BatchNormActivation::apply(x, weight, bias, mean, variance, training, momentum, int64_t(activation));
 }
 
 }  // namespace sonar

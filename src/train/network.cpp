@@ -179,10 +179,10 @@ torch::Tensor Network::run_node(size_t index, const std::vector<torch::Tensor>& 
     case Op::batch_norm:
       if (x.is_cpu() && x.scalar_type() == torch::kFloat32) {
         return batch_norm_activation(x, layer.weight, layer.bias, layer.mean, layer.variance, training,
-                                     layer.activation);
+                                     statistics_momentum, layer.activation);
       }
       return activate(torch::batch_norm(x, layer.weight, layer.bias, layer.mean, layer.variance, training,
-                                        kBatchNormMomentum, kBatchNormEpsilon, true),
+                                        statistics_momentum, kBatchNormEpsilon, true),
                       layer.activation);
     case Op::activation:
       return layer.fused_away ? x : activate(x, node.activation);

@@ -37,6 +37,7 @@ class Network {
   torch::Tensor weights, gradient;                                    // [values], decayed ones first
   long decayed = 0;          // how many of them weight decay applies to: not biases, not batch norm
   torch::Tensor statistics;  // [values]
+  double statistics_momentum = 1;  // of the next forward pass in training; see batch_norm_momentum()
   /// Writes and reads every tensor, host side.
   Parameters parameters() const;
   void set_parameters(const Parameters& parameters);

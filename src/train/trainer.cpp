@@ -14,6 +14,7 @@
 
 #include "model/error.h"
 #include "train/autocast.h"
+#include "train/batch_norm.h"
 #include "train/checkpoint.h"
 #include "train/device_render.h"
 #include "train/durable_file.h"
@@ -30,7 +31,10 @@ using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 constexpr double kProgressSeconds = 1;
-constexpr double kWarmUpFraction = 0.05;  // of the full schedule, the learning rate rises from near 0
+/// Of the full schedule, the learning rate rises from near 0. Networks are judged after a few dozen steps, so it is
+/// short: with 0.05 two networks of 1,248 steps stood at 11 and 14 % after 60 steps, with 0.01 at 24 and 28 %, and ahead
+/// still after 312.
+constexpr double kWarmUpFraction = 0.01;
 
 /// Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017).
 double learning_rate(const TrainOptions& options, long step, long full_steps) {
@@ -224,6 +228,7 @@ void Trainer::State::take_step(Session& session, long full_steps, StepTime* time
   torch::Tensor loss;
   {
     const Autocast autocast(device, options.bf16);
+    session.network.statistics_momentum = batch_norm_momentum(session.step);
     const torch::Tensor logits = session.network.forward(input, /*training=*/true);
     loss = at::cross_entropy_loss(logits.to(torch::kFloat32), target, {}, at::Reduction::Mean, -100,
                                   options.label_smoothing);
