@@ -114,10 +114,12 @@ TEST(Search, TimeBudgetKeepsBothSidesBusyAndEndsInTime) {
 TEST(Search, ThresholdThatNoNetworkReachesIsSaid) {
   const Folder folder("threshold");
   folder.write("tiny.toml", tiny_configuration(120));
-  const ProcessResult result = sonar({"search", folder / "tiny.toml", "--out", folder / "run",
-                                      "search.algorithm=threshold", "search.threshold_ms=0.0015", "search.epochs=4"});
+  // Below what any machine reaches, but not below the bound of a device of such a peak.
+  const ProcessResult result =
+      sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.algorithm=threshold",
+             "search.threshold_ms=0.000001", "device.peak_gflops=1e9", "search.epochs=4"});
   EXPECT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_NE(result.out.find("no network reaches 0.0015 ms; the fastest is mobilenetv3-"), std::string::npos)
+  EXPECT_NE(result.out.find("no network reaches 1e-06 ms; the fastest is mobilenetv3-"), std::string::npos)
       << result.out;
 }
 
@@ -176,7 +178,7 @@ TEST(Examples, SpaceOfEachIsDescribed) {
 TEST(Examples, QuickstartRunsOnASmallerBudget) {
   const Folder folder("quickstart");
   const ProcessResult result = sonar({"search", source_path("examples/01-quickstart.toml"), "--out", folder / "run",
-                                      "search.time=30s", "search.candidates=4", "train.epochs=1"});
+                                      "search.time=60s", "search.candidates=2", "train.epochs=1"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("Brute force would have cost"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("report: " + (folder / "run/report.html")), std::string::npos) << result.out;
@@ -184,17 +186,17 @@ TEST(Examples, QuickstartRunsOnASmallerBudget) {
 
 TEST(Examples, ThresholdRunsOnASmallerBudget) {
   const Folder folder("threshold-example");
-  const ProcessResult result = sonar({"search", source_path("examples/02-threshold.toml"), "--out", folder / "run",
-                                      "--json", "search.epochs=2", "search.programs=250", "search.candidates=3"});
+  // A limit that every network reaches on any machine: the answer is then the most accurate one.
+  const ProcessResult result =
+      sonar({"search", source_path("examples/02-threshold.toml"), "--out", folder / "run", "--json", "search.epochs=2",
+             "search.programs=250", "search.candidates=3", "search.threshold_ms=10000"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  // The answer is the most accurate of the survivors within the limit of 0.05 ms.
-  const json points = json::parse(result.out).at("points");
   double best = -1, answer = -1;
-  for (const json& point : points) {
-    if (point.at("latency_us").get<double>() <= 50) best = std::max(best, point.at("val_accuracy").get<double>());
+  for (const json& point : json::parse(result.out).at("points")) {
+    best = std::max(best, point.at("val_accuracy").get<double>());
     if (point.at("on_front").get<bool>()) answer = point.at("val_accuracy").get<double>();
   }
-  EXPECT_GT(best, 0) << "the smallest candidates are within the limit";
+  EXPECT_GT(best, 0);
   EXPECT_EQ(answer, best);
 }
 

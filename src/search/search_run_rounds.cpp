@@ -120,19 +120,22 @@ void SearchRun::measure_defaults() {
   }
   if (!jobs.empty()) {
     say("defaults", fmt::format("measuring the default programs of {} subgraphs", jobs.size()));
-    // A first handful tells what all will cost.
-    const size_t look = std::min<size_t>(16, jobs.size());
-    const double began = clock_.now();
-    submit_remaining({jobs.begin(), jobs.begin() + static_cast<long>(look)}, kSampling, measured_);
+    // The first few make runner and runtime ready; a handful after them tells what all will cost.
+    const auto begin = jobs.begin(), ready = begin + std::min<long>(2, std::ssize(jobs)),
+               looked = begin + std::min<long>(18, std::ssize(jobs));
+    submit_remaining({begin, ready}, kSampling, measured_);
     while (measure_pending_ > 0) pump();
-    const double each = (clock_.now() - began) / static_cast<double>(look);
-    const double all = each * static_cast<double>(jobs.size() - look);
+    const double began = clock_.now();
+    submit_remaining({ready, looked}, kSampling, measured_);
+    while (measure_pending_ > 0) pump();
+    const double each = (clock_.now() - began) / static_cast<double>(std::max<long>(1, looked - ready));
+    const double all = each * static_cast<double>(jobs.end() - looked);
     if (timed() && first && all > remaining_s())
       throw UserError(
           fmt::format("search.time = \"{}\" cannot pay for the default programs of {} unique subgraphs, which take "
                       "about {:.0f} s; set it to at least {:.0f}s, in another folder (--out)",
                       config_.search.time, tuning_->count(), all + clock_.now(), std::ceil(3 * (all + clock_.now()))));
-    submit_remaining({jobs.begin() + static_cast<long>(look), jobs.end()}, kSampling, measured_);
+    submit_remaining({looked, jobs.end()}, kSampling, measured_);
     // Training need not wait: the first round begins with the time set aside that the rest of the defaults takes.
     defaults_until_s_ = clock_.now() + all;
   }
