@@ -191,8 +191,9 @@ TEST(Examples, ThresholdRunsOnASmallerBudget) {
       sonar({"search", source_path("examples/02-threshold.toml"), "--out", folder / "run", "--json", "search.epochs=2",
              "search.programs=250", "search.candidates=3", "search.threshold_ms=10000"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json front = json::parse(result.out);
   double best = -1, answer = -1;
-  for (const json& point : json::parse(result.out).at("points")) {
+  for (const json& point : front.at("points")) {
     best = std::max(best, point.at("val_accuracy").get<double>());
     if (point.at("on_front").get<bool>()) answer = point.at("val_accuracy").get<double>();
   }
