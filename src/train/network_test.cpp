@@ -107,6 +107,7 @@ TEST(Network, GradientIsTheNumericalOne) {
   const Graph graph = make_test_network({.resolution = 16, .classes = 4, .width = 6});
   Network network(graph, torch::kCPU);
   network.initialise(3, "net");
+  torch::manual_seed(1);
   const torch::Tensor images = torch::rand({8, 3, 16, 16}, torch::kFloat32).contiguous(at::MemoryFormat::ChannelsLast);
   const torch::Tensor labels = torch::arange(8) % 4;
   const auto loss = [&] { return torch::cross_entropy_loss(network.forward(images, true), labels); };
