@@ -70,12 +70,7 @@ Health run_doctor(const Config& config, bool as_json) {
   const Scratch scratch;
   const unsigned machine_cores = std::thread::hardware_concurrency();
   check(findings, "cores", [&] {
-    for (const auto* list : {&config.train.cores, &config.compile.cores, &config.device.cores})
-      for (int64_t core : *list)
-        if (core >= machine_cores)
-          throw UserError(
-              fmt::format("core {} is not on this machine, which has {}; see train.cores, compile.cores, device.cores",
-                          core, machine_cores));
+    refuse_missing_cores(config);
     bool shared = false;
     for (int64_t core : config.device.cores)
       shared |= std::find(config.train.cores.begin(), config.train.cores.end(), core) != config.train.cores.end();

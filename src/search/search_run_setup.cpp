@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "model/error.h"
 #include "report/report.h"
@@ -44,14 +43,7 @@ SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose pu
   }
   if (config_.data.path.empty() && purpose_ != Purpose::tune)
     throw UserError("data.path is not set: name an archive or a folder of labelled images");
-  const unsigned cores = std::thread::hardware_concurrency();
-  for (const auto* list : {&config_.train.cores, &config_.compile.cores, &config_.device.cores})
-    for (int64_t core : *list)
-      if (core >= cores)
-        throw UserError(
-            fmt::format("core {} is not on this machine, which has {} (0 to {}): see train.cores, "
-                        "compile.cores and device.cores",
-                        core, cores, cores - 1));
+  refuse_missing_cores(config_);
 }
 
 SearchRun::~SearchRun() = default;
@@ -138,7 +130,6 @@ void SearchRun::choose_candidates() {
       total = parse_duration(config_.search.time) * training_->workers();
       if (config_.search.schedule == "sequential") total *= config_.search.train_fraction;
       // Smallest, middle and largest by MACs stand for all.
-      std::vector<std::pair<double, Candidate>> sample;
       std::vector<std::pair<double, size_t>> macs;
       for (size_t i = 0; i < architectures.size(); ++i)
         macs.emplace_back(count_macs(space_->lower(architectures[i], classes_)), i);

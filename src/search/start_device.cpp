@@ -1,6 +1,9 @@
 #include "search/start_device.h"
 
+#include <fmt/format.h>
+
 #include <set>
+#include <thread>
 
 #include "model/error.h"
 #include "search/program_measurer.h"
@@ -33,6 +36,17 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
   parts.identity.program_space = kProgramSpaceVersion;
   parts.identity.protocol = kMeasuringProtocolVersion;
   return parts;
+}
+
+void refuse_missing_cores(const Config& config) {
+  const unsigned cores = std::thread::hardware_concurrency();
+  for (const auto* list : {&config.train.cores, &config.compile.cores, &config.device.cores})
+    for (int64_t core : *list)
+      if (core >= cores)
+        throw UserError(
+            fmt::format("core {} is not on this machine, which has {} (0 to {}): see train.cores, "
+                        "compile.cores and device.cores",
+                        core, cores, cores - 1));
 }
 
 std::vector<int> measuring_cores(const Config& config) {

@@ -20,6 +20,9 @@ struct DeviceParts {
 /// Throws EnvironmentError when the compiler or the toolchain that links runners is missing.
 DeviceParts start_local_device(const Config& config, const std::string& work_folder);
 
+/// Throws UserError naming the first core of train, compile or device that this machine does not have.
+void refuse_missing_cores(const Config& config);
+
 /// compile.cores and device.cores together.
 std::vector<int> measuring_cores(const Config& config);
 
