@@ -27,6 +27,7 @@ struct Config {
     int64_t full_programs = 256;         // programs per subgraph that count as tuned in full
     int64_t minimum_slice_steps = 10;    // the least further training that teaches something
     int64_t seed = 1;
+    std::string records;  // record library shared over runs; relative to the file; empty: none
   } search;
 
   struct Space {

@@ -29,17 +29,20 @@ struct RunOptions {
   const std::atomic<bool>* stop = nullptr;          // set it to end early; the run stays resumable
   std::function<void(const Progress&)> progress;    // at most a few times a second
   std::function<void(const std::string&)> message;  // one line per stage
+  bool from_records = false;                        // run_tune: answer from search.records, measure nothing
 };
 
 enum class RunEnd { finished, stopped };
 
 /// The joint search. Writes the run directory (docs/formats.md) as it goes.
 RunEnd run_search(const Config& config, const RunOptions& options);
-/// Result of run_search: the front as a table, what brute force would have cost, the path of the report; or the front as
-/// JSON.
+/// Result of run_search: the front as a table, what brute force would have cost, the path of the report; or the front
+/// as JSON.
 std::string search_result(const std::string& folder, bool json);
 
 /// Tunes one network only, by name. The budget is search.programs, or when that is 0 full_programs for each subgraph.
+/// Subgraphs that the library search.records has tuned with that much are answered from it: only the best known program
+/// of each is measured once more.
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);
 /// Result of run_tune: text for people, or JSON {"latency_us", "subgraphs": [...]}.
 std::string tune_result(const std::string& folder, bool json);
@@ -64,6 +67,20 @@ enum class FrontFormat { text, json, csv };
 std::string front(const std::string& folder, FrontFormat format);
 /// Writes FOLDER/report.html and FOLDER/front.csv; returns the path of the report.
 std::string write_report(const std::string& folder);
+
+/// Hands the records of a library or of a run directory over as JSON lines, oldest first (docs/formats.md); returns how
+/// many.
+long export_records(const std::string& from, const std::function<void(const std::string&)>& line);
+struct ImportCount {
+  long added = 0, known = 0;     // new in the library; in it already
+  long bad = 0;                  // lines passed over
+  std::vector<std::string> why;  // of the first of them, with their numbers
+};
+/// Adds the records of a file of JSON lines, of another library or of a run directory to a library, which is made when
+/// absent. Nothing is added when a line is bad, unless `skip_bad`. What the library holds already stays as it is.
+ImportCount import_records(const std::string& library, const std::string& from, bool skip_bad);
+/// Counts by what makes records comparable, subgraphs, failures by cause, best latencies.
+std::string show_records(const std::string& library, bool json);
 
 const char* version();
 

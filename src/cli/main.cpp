@@ -31,6 +31,7 @@ int run(int argc, char** argv) {
   setup_search(app, exit_code);
   setup_look(app);
   setup_single(app, exit_code);
+  setup_records(app);
   setup_check(app, exit_code);
   try {
     app.parse(argc, argv);

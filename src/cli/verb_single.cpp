@@ -8,7 +8,8 @@ namespace {
 struct SingleOptions {
   ConfigOptions config;
   std::string architecture, out;
-  double programs = 0;  // tune only
+  double programs = 0;        // tune only
+  bool from_records = false;  // tune only
   bool json = false;
 };
 
@@ -25,6 +26,9 @@ void add_single(CLI::App& app, int& exit_code, const std::string& name, const ch
     verb->add_option("--programs", options->programs,
                      "tensor programs to try (default: search.full_programs a subgraph)")
         ->check(CLI::Range(1.0, 1e9));
+  if (name == "tune")
+    verb->add_flag("--from-records", options->from_records,
+                   "measure nothing: the best programs that the library search.records holds");
   verb->add_flag("--json", options->json);
   verb->callback([options, &exit_code, name, run, result] {
     Config config = options->config.load();
@@ -35,6 +39,7 @@ void add_single(CLI::App& app, int& exit_code, const std::string& name, const ch
     RunOptions run_options;
     run_options.folder = options->out.empty() ? "runs/" + name + "-" + options->architecture : options->out;
     run_options.stop = &stop_requested;
+    run_options.from_records = options->from_records;
     {
       Console console(options->json);
       console.attach(run_options);

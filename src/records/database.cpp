@@ -3,15 +3,15 @@
 #include <sqlite3.h>
 
 #include <cctype>
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "schema.h"
 
 namespace sonar {
 namespace {
-
-constexpr int64_t kApplicationId = 0x534E4152;
-constexpr int kBusyTimeoutMs = 10'000;
 
 std::string file_uri(const std::string& path, const std::string& parameters) {
   static constexpr char kHex[] = "0123456789ABCDEF";
@@ -29,12 +29,43 @@ int64_t pragma(SQLite::Database& connection, const char* sql) { return connectio
 
 }  // namespace
 
-void rethrow(const SQLite::Exception& error, const std::string& path) {
+const FileFormat kRunStoreFormat{"SONAR run store",
+                                 0x534E4152,
+                                 2,
+                                 1,
+                                 kSchemaSql,
+                                 "move it away or choose another folder",
+                                 "free some space and start again, the run continues where it stopped",
+                                 10'000,
+                                 true};
+const FileFormat kRecordLibraryFormat{"SONAR record library",
+                                      0x534E4C42,
+                                      1,
+                                      1,
+                                      kLibrarySql,
+                                      "move it away or choose another path",
+                                      "free some space; what is missing is added when the run continues or is imported",
+                                      3'000,
+                                      false};
+
+const FileFormat* format_of(const std::string& path) {
+  // Bytes 68 to 71 of an SQLite file are its application id, most significant first.
+  unsigned char header[72];
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(reinterpret_cast<char*>(header), sizeof header) ||
+      std::string_view(reinterpret_cast<char*>(header), 15) != "SQLite format 3")
+    return nullptr;
+  const int64_t id = int64_t{header[68]} << 24 | header[69] << 16 | header[70] << 8 | header[71];
+  for (const FileFormat* format : {&kRunStoreFormat, &kRecordLibraryFormat})
+    if (format->application_id == id) return format;
+  return nullptr;
+}
+
+void rethrow(const SQLite::Exception& error, const std::string& path, const FileFormat& format) {
   const std::string detail = std::string(" (SQLite: ") + error.what() + ")";
   switch (error.getErrorCode() & 0xff) {
     case SQLITE_FULL:
-      throw EnvironmentError(path + " cannot grow: the disk is full" + detail +
-                             "; free some space and start again, the run continues where it stopped");
+      throw EnvironmentError(path + " cannot grow: the disk is full" + detail + "; " + format.if_full);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
@@ -49,10 +80,10 @@ void rethrow(const SQLite::Exception& error, const std::string& path) {
       throw EnvironmentError(path + " is held by another program" + detail +
                              "; close it (a sqlite3 shell with an open transaction?) and start again");
     case SQLITE_NOTADB:
-      throw UserError(path + " is no SONAR run store" + detail + "; move it away or choose another folder");
+      throw UserError(path + " is no " + format.name + detail + "; " + format.if_foreign);
     case SQLITE_CORRUPT:
       throw EnvironmentError(path + " is damaged" + detail +
-                             "; restore it from a copy, or save what can be read with 'sqlite3 run.db .recover'");
+                             "; restore it from a copy, or save what can be read with the sqlite3 shell's .recover");
     case SQLITE_NOMEM:
       throw EnvironmentError(path + ": out of memory" + detail);
     default:
@@ -65,28 +96,42 @@ void refuse_value(const std::string& path, const std::string& where, const std::
                          "; the file is damaged or was changed by hand: restore it from a copy");
 }
 
-RunDatabase::RunDatabase(const std::string& path, bool read_only) : path_(path) {
-  guarded(path_, [&] {
+Database::Database(const std::string& path, bool read_only, const FileFormat& format) : path_(path), format_(format) {
+  guarded(path_, format_, [&] {
     if (read_only) {
       open_read_only();
       check_schema(true);
       return;
     }
-    connection_ =
-        std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, kBusyTimeoutMs);
-    check_schema(false);
-    // WAL lets readers look on while the run writes. NORMAL survives kill -9 without a flush per row; docs/formats.md
-    // says what a power cut may cost.
-    connection_->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
-    if (pragma(*connection_, "PRAGMA user_version") == 0) create_schema();
+    // A switch to WAL and the recovery of a log do not wait for other processes as statements do.
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(format_.busy_timeout_ms);
+    for (;;) try {
+        open_writable();
+        break;
+      } catch (const SQLite::Exception& error) {
+        if ((error.getErrorCode() & 0xff) != SQLITE_BUSY || std::chrono::steady_clock::now() > give_up) throw;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      }
+    if (!format_.check_whole) return;
     const std::string verdict = connection_->execAndGet("PRAGMA quick_check(1)").getString();
     if (verdict != "ok") throw SQLite::Exception(verdict, SQLITE_CORRUPT);
   });
 }
 
-void RunDatabase::open_read_only() {
+void Database::open_writable() {
+  connection_ =
+      std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, format_.busy_timeout_ms);
+  check_schema(false);
+  // WAL lets readers look on while another process writes. NORMAL survives kill -9 without a flush per row;
+  // docs/formats.md says what a power cut may cost.
+  connection_->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON;");
+  if (pragma(*connection_, "PRAGMA user_version") == 0) create_schema();
+  version_ = format_.version;
+}
+
+void Database::open_read_only() {
   try {
-    connection_ = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READONLY, kBusyTimeoutMs);
+    connection_ = std::make_unique<SQLite::Database>(path_, SQLite::OPEN_READONLY, format_.busy_timeout_ms);
     pragma(*connection_, "PRAGMA user_version");
     return;
   } catch (const SQLite::Exception& error) {
@@ -98,33 +143,41 @@ void RunDatabase::open_read_only() {
     if ((code != SQLITE_CANTOPEN && code != SQLITE_READONLY) || (!ignored && log_size > 0)) throw;
   }
   connection_ = std::make_unique<SQLite::Database>(file_uri(path_, "immutable=1"),
-                                                   SQLite::OPEN_READONLY | SQLite::OPEN_URI, kBusyTimeoutMs);
+                                                   SQLite::OPEN_READONLY | SQLite::OPEN_URI, format_.busy_timeout_ms);
 }
 
-void RunDatabase::create_schema() {
+void Database::create_schema() {
   SQLite::Transaction transaction(*connection_, SQLite::TransactionBehavior::IMMEDIATE);
-  connection_->exec(kSchemaSql);
+  // Another process may have been first.
+  if (pragma(*connection_, "PRAGMA user_version") == 0) connection_->exec(format_.schema_sql);
   transaction.commit();
-  // Into the main file at once: whatever happens to the log, the store stays a store.
+  // Into the main file at once: whatever happens to the log, the file stays what it is.
   connection_->exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
-void RunDatabase::check_schema(bool read_only) {
+void Database::check_schema(bool read_only) {
   const int64_t version = pragma(*connection_, "PRAGMA user_version");
   const bool empty = pragma(*connection_, "SELECT count(*) FROM sqlite_master") == 0;
   if (version == 0 && empty) {
-    if (read_only) throw UserError(path_ + " holds no run yet");
+    if (read_only) throw UserError(path_ + " is empty, no " + format_.name + " yet");
     return;
   }
-  if (pragma(*connection_, "PRAGMA application_id") != kApplicationId)
-    throw UserError(path_ + " is an SQLite database, but no SONAR run store; move it away or choose another folder");
-  if (version != kSchemaVersion)
-    throw UserError(path_ + " has store schema " + std::to_string(version) + ", this SONAR reads and writes schema " +
-                    std::to_string(kSchemaVersion) +
-                    "; use the SONAR that wrote it, or start a new run in another folder");
+  const int64_t id = pragma(*connection_, "PRAGMA application_id");
+  if (id != format_.application_id) {
+    std::string kind = "an SQLite database";
+    for (const FileFormat* other : {&kRunStoreFormat, &kRecordLibraryFormat})
+      if (other->application_id == id) kind = std::string("a ") + other->name;
+    throw UserError(path_ + " is " + kind + ", but no " + format_.name + "; " + format_.if_foreign);
+  }
+  version_ = static_cast<int>(version);
+  if (version > format_.version || version < (read_only ? format_.oldest_readable : format_.version))
+    throw UserError(path_ + " has schema " + std::to_string(version) + " of a " + format_.name +
+                    ", this SONAR writes " + std::to_string(format_.version) +
+                    (version < format_.version ? " and only reads that one" : "") +
+                    "; use the SONAR that wrote it, or " + format_.if_foreign);
 }
 
-SQLite::Statement& RunDatabase::statement(const char* sql) {
+SQLite::Statement& Database::statement(const char* sql) {
   auto& slot = statements_[sql];
   if (!slot) slot = std::make_unique<SQLite::Statement>(*connection_, sql);
   return *slot;

@@ -20,7 +20,8 @@ RunStore::RunStore(const std::string& folder, Mode mode) : state_(std::make_uniq
       throw EnvironmentError(folder + " cannot be made (" + error.message() + "); choose a folder that you may write");
     state_->lock.emplace(folder);
   }
-  state_->database.emplace(path, mode == Mode::read_only);
+  state_->database.emplace(path, mode == Mode::read_only, kRunStoreFormat);
+  if (mode == Mode::create_or_open) choose_id();
 }
 
 RunStore::~RunStore() = default;
@@ -34,7 +35,7 @@ std::optional<long> RunStore::writer(const std::string& folder) { return lock_ho
 void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration) {
   const auto stored = this->configuration();
   if (stored.empty()) {
-    state_->transaction([&](RunDatabase& db) {
+    state_->transaction([&](Database& db) {
       int64_t position = 0;
       for (const auto& [key, value] : configuration)
         db.run("INSERT INTO configuration (position, key, value) VALUES (?, ?, ?)", position++, key, value);
@@ -55,7 +56,7 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
   for (const auto& [key, value] : rest) differences += "\n  " + key + ": " + value + " in the run, not set now";
   if (differences.empty()) return;
   bool recorded = false;
-  state_->with([&](RunDatabase& db) {
+  state_->with([&](Database& db) {
     db.each(
         "SELECT EXISTS (SELECT 1 FROM measure_job) OR EXISTS (SELECT 1 FROM train_point) OR EXISTS (SELECT 1 FROM "
         "round)",
@@ -64,16 +65,17 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
   if (recorded)
     throw UserError("run " + state_->folder +
                     " has another configuration; continue it with its own, or choose another folder:" + differences);
-  state_->transaction([&](RunDatabase& db) {
+  state_->transaction([&](Database& db) {
     for (const char* sql :
-         {"DELETE FROM network_subgraph", "DELETE FROM network", "DELETE FROM identity", "DELETE FROM configuration"})
+         {"DELETE FROM network_subgraph", "DELETE FROM network", "DELETE FROM identity", "DELETE FROM configuration",
+          "DELETE FROM earlier", "DELETE FROM earlier_subgraph", "DELETE FROM value WHERE name = 'earlier'"})
       db.run(sql);
   });
   bind_configuration(configuration);
 }
 
 std::vector<std::pair<std::string, std::string>> RunStore::configuration() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<std::pair<std::string, std::string>> result;
     db.each("SELECT key, value FROM configuration ORDER BY position",
             [&](SQLite::Statement& row) { result.emplace_back(text_at(row, 0), text_at(row, 1)); });
@@ -81,10 +83,24 @@ std::vector<std::pair<std::string, std::string>> RunStore::configuration() const
   });
 }
 
+std::vector<IdentityDifference> differences(const RecordIdentity& a, const RecordIdentity& b) {
+  std::vector<IdentityDifference> result;
+  const auto compare = [&](const char* what, const std::string& in_a, const std::string& in_b) {
+    if (in_a != in_b) result.push_back({what, in_a, in_b});
+  };
+  compare("target", a.target, b.target);
+  compare("device", a.device, b.device);
+  compare("compiler", a.compiler, b.compiler);
+  compare("program space", std::to_string(a.program_space), std::to_string(b.program_space));
+  compare("measuring protocol", std::to_string(a.protocol), std::to_string(b.protocol));
+  compare("threads", std::to_string(a.threads), std::to_string(b.threads));
+  return result;
+}
+
 void RunStore::bind_identity(const RecordIdentity& identity) {
   const auto stored = this->identity();
   if (!stored) {
-    state_->with([&](RunDatabase& db) {
+    state_->with([&](Database& db) {
       db.run(
           "INSERT INTO identity (id, target, device, compiler, program_space, protocol, threads) "
           "VALUES (1, ?, ?, ?, ?, ?, ?)",
@@ -93,24 +109,16 @@ void RunStore::bind_identity(const RecordIdentity& identity) {
     });
     return;
   }
-  std::string differences;
-  auto compare = [&](const char* name, const std::string& in_run, const std::string& now) {
-    if (in_run != now) differences += std::string("\n  ") + name + ": " + in_run + " in the run, " + now + " now";
-  };
-  compare("target", stored->target, identity.target);
-  compare("device", stored->device, identity.device);
-  compare("compiler", stored->compiler, identity.compiler);
-  compare("program space", std::to_string(stored->program_space), std::to_string(identity.program_space));
-  compare("measuring protocol", std::to_string(stored->protocol), std::to_string(identity.protocol));
-  compare("threads", std::to_string(stored->threads), std::to_string(identity.threads));
-  if (!differences.empty())
-    throw UserError(
-        "the measurements of run " + state_->folder +
-        " cannot be compared with new ones; continue it where it began, or choose another folder:" + differences);
+  std::string text;
+  for (const auto& [what, in_run, now] : differences(*stored, identity))
+    text += "\n  " + what + ": " + in_run + " in the run, " + now + " now";
+  if (!text.empty())
+    throw UserError("the measurements of run " + state_->folder +
+                    " cannot be compared with new ones; continue it where it began, or choose another folder:" + text);
 }
 
 std::optional<RecordIdentity> RunStore::identity() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::optional<RecordIdentity> result;
     db.each("SELECT target, device, compiler, program_space, protocol, threads FROM identity",
             [&](SQLite::Statement& row) {
@@ -128,7 +136,7 @@ std::optional<RecordIdentity> RunStore::identity() const {
 void RunStore::put_networks(const std::vector<NetworkRow>& networks) {
   std::map<std::string, NetworkRow> stored;
   for (NetworkRow& row : this->networks()) stored.emplace(row.name, std::move(row));
-  state_->transaction([&](RunDatabase& db) {
+  state_->transaction([&](Database& db) {
     for (const NetworkRow& network : networks) {
       if (const auto it = stored.find(network.name); it != stored.end()) {
         // Latencies are recorded by subgraph, so a network that now lowers to others would mix two meanings.
@@ -149,7 +157,7 @@ void RunStore::put_networks(const std::vector<NetworkRow>& networks) {
 }
 
 std::vector<NetworkRow> RunStore::networks() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<NetworkRow> result;
     std::map<std::string, size_t> index;
     db.each("SELECT name, macs, parameters, peak_activation_bytes FROM network ORDER BY position",
@@ -173,7 +181,7 @@ std::vector<NetworkRow> RunStore::networks() const {
 void RunStore::put_round(const RoundRow& round) {
   if (!round.to_steps.empty() && round.to_steps.size() != round.networks.size())
     throw InternalError("round " + std::to_string(round.round) + " has targets for another number of networks");
-  state_->transaction([&](RunDatabase& db) {
+  state_->transaction([&](Database& db) {
     db.run(
         "INSERT INTO round (round, programs, train_share, tune_share, started_s, ended_s) VALUES (?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (round) DO UPDATE SET programs = excluded.programs, train_share = excluded.train_share, "
@@ -192,7 +200,7 @@ void RunStore::put_round(const RoundRow& round) {
 }
 
 std::vector<RoundRow> RunStore::rounds() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<RoundRow> result;
     std::map<long, size_t> index;
     db.each("SELECT round, programs, train_share, tune_share, started_s, ended_s FROM round ORDER BY round",
@@ -220,7 +228,7 @@ std::vector<RoundRow> RunStore::rounds() const {
 void RunStore::put_decisions(const std::vector<DecisionRow>& decisions, double ended_s) {
   if (decisions.empty()) throw InternalError("a round ends with at least one decision");
   const int round = decisions.front().round;
-  state_->transaction([&](RunDatabase& db) {
+  state_->transaction([&](Database& db) {
     db.run("DELETE FROM decision WHERE round = ?", round);
     for (size_t i = 0; i < decisions.size(); ++i) {
       const DecisionRow& d = decisions[i];
@@ -236,7 +244,7 @@ void RunStore::put_decisions(const std::vector<DecisionRow>& decisions, double e
 }
 
 std::vector<DecisionRow> RunStore::decisions() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<DecisionRow> result;
     db.each("SELECT round, network, accuracy, latency_us, rank, kept, reason FROM decision ORDER BY round, position",
             [&](SQLite::Statement& row) {
@@ -256,7 +264,7 @@ std::vector<DecisionRow> RunStore::decisions() const {
 // ---- results, and the diary of the run ----
 
 void RunStore::put_results(const std::vector<ResultRow>& results) {
-  state_->transaction([&](RunDatabase& db) {
+  state_->transaction([&](Database& db) {
     db.run("DELETE FROM result");
     for (size_t i = 0; i < results.size(); ++i) {
       const ResultRow& r = results[i];
@@ -270,7 +278,7 @@ void RunStore::put_results(const std::vector<ResultRow>& results) {
 }
 
 std::vector<ResultRow> RunStore::results() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<ResultRow> result;
     db.each(
         "SELECT network, accuracy, latency_us, on_front, test_accuracy, end_to_end_us, end_to_end_spread FROM result "
@@ -290,14 +298,14 @@ std::vector<ResultRow> RunStore::results() const {
 }
 
 void RunStore::put_usage(const UsageRow& usage) {
-  state_->with([&](RunDatabase& db) {
+  state_->with([&](Database& db) {
     db.run("INSERT INTO usage (side, core, started_s, ended_s, what) VALUES (?, ?, ?, ?, ?)", usage.side, usage.core,
            usage.started_s, usage.ended_s, usage.what);
   });
 }
 
 std::vector<UsageRow> RunStore::usage() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<UsageRow> result;
     db.each("SELECT side, core, started_s, ended_s, what FROM usage ORDER BY arrival", [&](SQLite::Statement& row) {
       result.push_back({static_cast<Side>(checked_at(row, 0, 1, 2, db, "usage.side")),
@@ -308,13 +316,13 @@ std::vector<UsageRow> RunStore::usage() const {
 }
 
 void RunStore::put_event(double elapsed_s, const std::string& kind, const std::string& text) {
-  state_->with([&](RunDatabase& db) {
+  state_->with([&](Database& db) {
     db.run("INSERT INTO event (elapsed_s, kind, text) VALUES (?, ?, ?)", elapsed_s, kind, text);
   });
 }
 
 std::vector<RunStore::EventRow> RunStore::events() const {
-  return state_->with([](RunDatabase& db) {
+  return state_->with([](Database& db) {
     std::vector<EventRow> result;
     db.each("SELECT elapsed_s, kind, text FROM event ORDER BY arrival", [&](SQLite::Statement& row) {
       result.push_back({real_at(row, 0), text_at(row, 1), text_at(row, 2)});
@@ -324,14 +332,14 @@ std::vector<RunStore::EventRow> RunStore::events() const {
 }
 
 void RunStore::put_value(const std::string& name, const std::string& value) {
-  state_->with([&](RunDatabase& db) {
+  state_->with([&](Database& db) {
     db.run("INSERT INTO value (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
            name, value);
   });
 }
 
 std::optional<std::string> RunStore::value(const std::string& name) const {
-  return state_->with([&](RunDatabase& db) {
+  return state_->with([&](Database& db) {
     std::optional<std::string> result;
     db.each(
         "SELECT value FROM value WHERE name = ?", [&](SQLite::Statement& row) { result = text_at(row, 0); }, name);

@@ -31,6 +31,12 @@ struct RecordIdentity {
   bool operator==(const RecordIdentity&) const = default;
 };
 
+/// In what two identities differ: name, value in `a`, value in `b`.
+struct IdentityDifference {
+  std::string what, a, b;
+};
+std::vector<IdentityDifference> differences(const RecordIdentity& a, const RecordIdentity& b);
+
 enum class MeasurePurpose { fallback = 1 /* the default program */, batch = 2, remeasure = 3 };
 
 /// A measuring job: an explicit list of programs of one subgraph.
@@ -52,7 +58,38 @@ struct ProgramRow {
   std::string knobs_text;  // named knobs, for people
   Outcome outcome;
   double compile_s = 0;
-  double elapsed_s = 0;  // active run time when it arrived
+  double elapsed_s = 0;     // active run time when it arrived
+  long arrival = 0;         // order in the store, from 1; set on reading
+  double measured_at = -1;  // seconds since 1970, UTC; < 0: as written, now; as read, not known (schema 1)
+};
+
+/// Where a record comes from.
+struct RecordOrigin {
+  std::string run;             // the run's id, random
+  std::string verb;            // search, tune
+  double tuned_programs = -1;  // per subgraph: set once a tune has finished (RunStore::kTunedPrograms); < 0: not
+  bool operator==(const RecordOrigin&) const = default;
+};
+
+/// One program as measured, by whichever run: program.job, index, knobs and elapsed_s have a meaning in that run only.
+struct LibraryRecord {
+  RecordIdentity identity;
+  RecordOrigin origin;
+  MeasurePurpose purpose = MeasurePurpose::batch;
+  ProgramRow program;
+};
+
+/// A program that the record library knew when the run began.
+struct EarlierRow {
+  SubgraphKey subgraph;
+  std::string knobs;                 // as text
+  std::optional<double> latency_us;  // nothing: it failed
+  bool default_program = false;
+};
+struct EarlierSubgraphRow {
+  SubgraphKey subgraph;
+  long programs = 0;      // different programs tried before, all that the library held
+  bool answered = false;  // its answer is the best of them: nothing more is tried
 };
 
 struct RoundRow {
@@ -104,7 +141,7 @@ class RunStore {
   enum class Mode { create_or_open, read_only };
   /// Opens FOLDER/run.db. create_or_open takes an exclusive lock on FOLDER/run.lock for the life of the object (a
   /// second process gets UserError naming the pid); read_only takes none and may look at a live run. A store of another
-  /// schema version is refused with UserError that names both versions.
+  /// schema version is refused with UserError that names both versions; schema 1 may still be read.
   RunStore(const std::string& folder, Mode mode);
   ~RunStore();
   const std::string& folder() const;
@@ -143,8 +180,20 @@ class RunStore {
   void put_measure_jobs(std::vector<MeasureJobRow>& jobs);
   void put_program(const ProgramRow& program);  // (job, index) twice: the first stays
   void finish_measure_job(long id);
-  std::vector<MeasureJobRow> measure_jobs() const;  // in order of id
-  std::vector<ProgramRow> programs() const;         // in order of arrival
+  std::vector<MeasureJobRow> measure_jobs() const;         // in order of id
+  std::vector<ProgramRow> programs(long after = 0) const;  // in order of arrival, those with a greater one
+
+  /// What the record library knew when the run began: written once, before anything is measured.
+  void put_earlier(const std::vector<EarlierSubgraphRow>& subgraphs, const std::vector<EarlierRow>& programs);
+  bool has_earlier() const;  // put_earlier was called, be it with nothing
+  std::vector<EarlierRow> earlier() const;
+  std::vector<EarlierSubgraphRow> earlier_subgraphs() const;
+
+  /// The programs after an arrival as records, in order. Throws UserError when the store is of schema 1, which does not
+  /// say when a program was measured, or not a run of programs at all.
+  std::vector<LibraryRecord> records(long after = 0) const;
+  /// The value() that makes a finished tune count for later ones: programs per subgraph of its budget.
+  static constexpr auto kTunedPrograms = "tuned_programs";
 
   void put_results(const std::vector<ResultRow>& results);  // replaces
   std::vector<ResultRow> results() const;
@@ -164,6 +213,8 @@ class RunStore {
   std::vector<FailureCount> failures() const;  // by cause, most frequent first
 
  private:
+  void choose_id();
+
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -1,15 +1,15 @@
--- The run store, schema 1. Every table and column is explained in docs/formats.md.
+-- The run store, schema 2. Every table and column is explained in docs/formats.md.
 -- Times named *_s are seconds, *_us microseconds; accuracies are fractions 0..1.
 -- A REAL that is not a number (NaN) is stored as NULL; an infinite latency as Inf, so that it sorts last.
 
 PRAGMA application_id = 0x534E4152;  -- "SNAR"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,
   value TEXT NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('schema_version', '1');
+INSERT INTO meta VALUES ('schema_version', '2');
 
 CREATE TABLE configuration (
   position INTEGER PRIMARY KEY,
@@ -112,8 +112,24 @@ CREATE TABLE program (
   stopped_early INTEGER,
   compile_s     REAL,
   elapsed_s     REAL,
+  measured_at   REAL,              -- seconds since 1970, UTC
   UNIQUE (job, position)
 );
+
+-- What the record library held when the run began; never changed afterwards.
+CREATE TABLE earlier (
+  position        INTEGER PRIMARY KEY,
+  subgraph        TEXT NOT NULL,
+  knobs_text      TEXT NOT NULL,
+  latency_us      REAL,              -- NULL: it failed
+  default_program INTEGER NOT NULL   -- the subgraph's default program
+);
+
+CREATE TABLE earlier_subgraph (
+  subgraph TEXT PRIMARY KEY,
+  programs INTEGER NOT NULL,  -- different programs tried before, all in the library
+  answered INTEGER NOT NULL   -- its answer is the best of them: nothing more is tried
+) WITHOUT ROWID;
 
 CREATE TABLE result (
   position          INTEGER PRIMARY KEY,

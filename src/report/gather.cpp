@@ -154,6 +154,15 @@ void read_programs(const RunStore& store, ReportData& data, SubgraphIndex& subgr
       view.curve.push_back({view.programs, view.best_us});
     }
   }
+  // Answers that were taken from records as they stand.
+  std::unordered_map<std::string, double> earlier;
+  for (const EarlierRow& row : store.earlier())
+    if (row.latency_us)
+      if (auto [best, added] = earlier.try_emplace(row.subgraph, *row.latency_us); !added)
+        best->second = std::min(best->second, *row.latency_us);
+  for (const EarlierSubgraphRow& row : store.earlier_subgraphs())
+    if (SubgraphView& view = subgraphs.at(row.subgraph); row.answered && view.programs == 0)
+      view.best_us = earlier.at(row.subgraph);
 }
 
 template <class LatencyOf>

@@ -50,6 +50,7 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.full_programs", c.search.full_programs, within(1, 1e6));
   visit("search.minimum_slice_steps", c.search.minimum_slice_steps, within(1, 1e6));
   visit("search.seed", c.search.seed, at_least(0));
+  visit("search.records", c.search.records, Rule{});
   visit("space.family", c.space.family, choice({"mobilenetv3"}));
   visit("space.resolutions", c.space.resolutions, list_within(1, 4096));
   visit("space.widths", c.space.widths, list_within(0.01, 64));
@@ -298,6 +299,7 @@ Config load_config(const std::string& path, const std::vector<Override>& overrid
     if (!file.empty()) file = fs::weakly_canonical(base / file).string();
   };
   const fs::path folder = fs::absolute(path).parent_path();
+  rebase(config.search.records, folder);
   rebase(config.data.path, folder);
   rebase(config.data.test_path, folder);
   for (const auto& [key, value] : overrides) {
@@ -320,6 +322,7 @@ Config load_config(const std::string& path, const std::vector<Override>& overrid
       node = one.get("value");
     }
     set_key(config, key, *node, where);
+    if (key == "search.records") rebase(config.search.records, fs::current_path());
     if (key == "data.path") rebase(config.data.path, fs::current_path());
     if (key == "data.test_path") rebase(config.data.test_path, fs::current_path());
   }

@@ -24,6 +24,8 @@ struct SubgraphResult {
   long programs = 0;
   std::map<std::string, long> failures;
   std::string best;  // knobs
+  bool from_records = false;
+  long earlier_programs = 0;  // tried by other runs
 };
 
 /// "Brute force would have cost ...", or nothing where that is not known or was done.
@@ -85,6 +87,19 @@ std::string tune_result(const std::string& folder, bool as_json) {
       latest[row.subgraph].erase(row.knobs);
     }
   }
+  for (const EarlierSubgraphRow& row : store.earlier_subgraphs()) {
+    results[row.subgraph].earlier_programs = row.programs;
+    results[row.subgraph].from_records = row.answered;
+  }
+  for (const EarlierRow& row : store.earlier()) {
+    const auto found = results.find(row.subgraph);
+    if (found == results.end() || !found->second.from_records || !row.latency_us) continue;
+    if (row.default_program) found->second.default_us = *row.latency_us;
+    // The programs that were measured once more count as measured now.
+    if (latest[row.subgraph].empty() && found->second.failures.empty() && *row.latency_us < found->second.latency_us)
+      found->second.latency_us = *row.latency_us, found->second.best = row.knobs;
+  }
+  long answered = 0, earlier_programs = 0, new_programs = 0;
   double total = 0, default_total = 0;
   std::vector<SubgraphResult> rows;
   for (const auto& [key, occurrences] : networks.front().subgraphs) {
@@ -95,6 +110,9 @@ std::string tune_result(const std::string& folder, bool as_json) {
       if (entry.first < result.latency_us) result.latency_us = entry.first, result.best = entry.second;
     total += occurrences * result.latency_us;
     default_total += occurrences * result.default_us;
+    answered += result.from_records;
+    earlier_programs += result.earlier_programs;
+    new_programs += result.programs;
     rows.push_back(result);
   }
   std::stable_sort(rows.begin(), rows.end(), [](const SubgraphResult& a, const SubgraphResult& b) {
@@ -110,7 +128,11 @@ std::string tune_result(const std::string& folder, bool as_json) {
              {"default_latency_us", number(default_total)},
              {"end_to_end_us", end_to_end > 0 ? json(end_to_end) : json(nullptr)},
              {"finished", store.value("finished") == "1"},
+             {"subgraphs_from_records", answered},
+             {"earlier_programs", earlier_programs},
+             {"programs", new_programs},
              {"subgraphs", json::array()}};
+    if (const auto library = store.value("earlier_library")) out["records"] = *library;
     for (const SubgraphResult& r : rows)
       out["subgraphs"].push_back({{"key", r.key},
                                   {"occurrences", r.occurrences},
@@ -119,6 +141,8 @@ std::string tune_result(const std::string& folder, bool as_json) {
                                   {"gflops", number(gflops(r))},
                                   {"programs", r.programs},
                                   {"failures", r.failures},
+                                  {"from_records", r.from_records},
+                                  {"earlier_programs", r.earlier_programs},
                                   {"knobs", r.best}});
     return out.dump(2);
   }
@@ -137,6 +161,9 @@ std::string tune_result(const std::string& folder, bool as_json) {
                       networks.front().name, total, default_total);
   if (end_to_end > 0)
     text += fmt::format("; {:.1f} us measured as a whole ({:+.1f} %)", end_to_end, 100 * (total / end_to_end - 1));
+  if (const auto library = store.value("earlier_library"))
+    text += fmt::format("\n{} of {} subgraphs from records; programs tried: {} before ({}), {} now", answered,
+                        rows.size(), earlier_programs, *library, new_programs);
   return text;
 }
 

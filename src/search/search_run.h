@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "policy/halving.h"
+#include "records/record_library.h"
 #include "search/candidates.h"
 #include "search/executors.h"
 #include "search/tuning.h"
@@ -81,6 +82,19 @@ class SearchRun {
   void measure_contenders();
   void finish_defaults();
 
+  // records of other runs (search_run_records.cpp)
+  void open_library();
+  void adopt_earlier(const RecordIdentity& identity);
+  void choose_earlier(const RecordIdentity& identity);
+  std::vector<Knobs> answer_of(size_t subgraph, const std::vector<EarlierRow>& rows) const;
+  void share_records(bool at_end);
+  void warn(const std::string& stage, const std::string& text);
+  void note_answer(const MeasureJobRow& job, const Knobs& knobs, const Outcome& outcome);
+  void confirm_answers();
+  double programs_per_subgraph() const;
+  double subgraph_latency_us(size_t subgraph) const;
+  const Knobs& subgraph_best(size_t subgraph) const;
+
   // figures
   bool timed() const { return !config_.search.time.empty() && purpose_ == Purpose::search && !exhaustive(); }
   bool side_by_side() const { return timed() && config_.search.schedule == "parallel"; }
@@ -104,6 +118,15 @@ class SearchRun {
   void check_disk(bool at_start);
   void remember_time();
 
+  /// Of `tune`: a subgraph that the record library has tuned enough. Nothing more is tried of it.
+  struct Answer {
+    std::vector<Knobs> programs;  // the best known, fastest first; the default program last
+    Knobs best;
+    double latency_us = 0;  // of `best`, as recorded until one was measured once more
+    size_t tried = 0;       // of `programs`
+    bool confirmed = false;
+  };
+
   Config config_;
   RunOptions options_;
   Purpose purpose_;
@@ -115,6 +138,11 @@ class SearchRun {
   std::vector<Network> networks_;
   std::map<std::string, size_t> network_index_;
   std::unique_ptr<Tuning> tuning_;
+  std::unique_ptr<RecordLibrary> library_;
+  std::map<size_t, Answer> answers_;  // by index into tuning_
+  long shared_ = 0;                   // arrival of the last program that the library was given
+  double next_share_s_ = 0;
+  bool library_failed_ = false;
   long steps_per_epoch_ = 0, full_steps_ = 0;
   int classes_ = 0, val_images_available_ = 0;
 

@@ -28,6 +28,7 @@ void SearchRun::pump() {
     check_disk(false);
   }
   if (now - last_shown_s_ > kShowEvery) show_progress();
+  share_records(false);
 }
 
 void SearchRun::remember_time() {
@@ -109,7 +110,7 @@ void SearchRun::submit_network_measurement(size_t network) {
   for (const SubgraphUse& use : task.uses) {
     const size_t subgraph = tuning_->index(use.subgraph.key());
     task.spaces.push_back(tuning_->space(subgraph));
-    task.knobs.push_back(tuning_->tuner(subgraph).best());
+    task.knobs.push_back(subgraph_best(subgraph));
   }
   measuring_->submit(std::move(task));
   ++measure_pending_;
@@ -197,6 +198,7 @@ void SearchRun::handle(ProgramArrived& event) {
   row.elapsed_s = event.elapsed_s;
   store_->put_program(row);
   tuning_->tell(job, row.knobs, row.outcome);
+  note_answer(job, row.knobs, row.outcome);
   ++measured_programs_;
   const double best = tuning_->tuner(subgraph).best_latency_us();
   tuning_now_ = fmt::format("{}: {:.2f} us", job.subgraph, best);

@@ -62,8 +62,9 @@ void SearchRun::finish() {
       ++train_pending_;
     }
   }
-  if (tuning_) {
+  if (tuning_ && !options_.from_records) {
     measure_contenders();  // nothing is left to do unless the time ran out before the last round
+    confirm_answers();
     for (size_t i : survivors) submit_network_measurement(i);
   }
   while (measure_pending_ > 0 || train_pending_ > 0) pump();
@@ -105,9 +106,12 @@ void SearchRun::finish() {
   }
   put_costs();
   remember_time();
+  if (purpose_ == Purpose::tune && !options_.from_records)
+    store_->put_value(RunStore::kTunedPrograms, fmt::format("{}", programs_per_subgraph()));
   store_->put_results(results);
   store_->put_value("wall_seconds", fmt::format("{:.3f}", clock_.now()));
   store_->put_value("finished", "1");
+  share_records(true);
 }
 
 /// What was spent, and what brute force would have cost by the recorded cost of a step and of a program.
@@ -135,6 +139,7 @@ void SearchRun::put_costs() {
 void SearchRun::note_stop() {
   remember_time();
   store_->put_event(clock_.now(), "stop", "stopped by the user");
+  share_records(true);
   say("stop", "stopped; the same command continues");
   write_report(options_.folder);
 }

@@ -52,7 +52,8 @@ void SearchRun::count_occurrences() {
   if (!tuning_) return;
   std::vector<long> occurrences(tuning_->count());
   for (size_t i : alive())
-    for (auto [subgraph, count] : networks_[i].subgraphs) occurrences[subgraph] += count;
+    for (auto [subgraph, count] : networks_[i].subgraphs)
+      if (!answers_.count(subgraph)) occurrences[subgraph] += count;
   tuning_->set_occurrences(occurrences);
 }
 
@@ -77,7 +78,7 @@ double SearchRun::mean_program_s() const {
 
 double SearchRun::best_latency_us(const Network& network) const {
   double sum = 0;
-  for (auto [subgraph, count] : network.subgraphs) sum += count * tuning_->tuner(subgraph).best_latency_us();
+  for (auto [subgraph, count] : network.subgraphs) sum += count * subgraph_latency_us(subgraph);
   return sum;
 }
 
@@ -113,6 +114,7 @@ void SearchRun::measure_defaults() {
   const bool first = store_->measure_jobs().empty();
   if (first) {
     jobs = tuning_->default_jobs();
+    std::erase_if(jobs, [&](const MeasureJobRow& job) { return answers_.count(tuning_->index(job.subgraph)) > 0; });
     store_->put_measure_jobs(jobs);
   } else {
     for (const MeasureJobRow& job : unfinished_)
@@ -149,7 +151,7 @@ void SearchRun::finish_defaults() {
   while (measure_pending_ > 0) pump();
   defaults_until_s_ = 0;
   for (size_t i = 0; i < tuning_->count(); ++i)
-    if (std::isfinite(tuning_->tuner(i).best_latency_us())) return;
+    if (std::isfinite(subgraph_latency_us(i))) return;
   const auto failures = store_->failures();
   throw EnvironmentError(fmt::format("no subgraph has a valid program: {} failures, the first a {}: {}",
                                      measured_programs_, failures.empty() ? "" : to_text(failures.front().kind),
@@ -222,9 +224,8 @@ void SearchRun::plan_round() {
   const long slice = std::min<long>(config_.search.minimum_slice_steps, std::max(1L, full_steps_));
   if (purpose_ == Purpose::tune) {
     round_.to_steps.assign(round_.networks.size(), 0);
-    round_.programs = config_.search.programs > 0 ? config_.search.programs
-                                                  : double(config_.search.full_programs) * double(tuning_->count());
-    round_.programs = std::max(0.0, round_.programs - double(tuning_->count()));
+    const double subgraphs = double(tuning_->count() - answers_.size());
+    round_.programs = std::floor(std::max(0.0, (programs_per_subgraph() - 1) * subgraphs) + 1e-6);
     return;
   }
   if (purpose_ == Purpose::train || exhaustive() || config_.search.algorithm == "random") {

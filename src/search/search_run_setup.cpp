@@ -18,9 +18,14 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Keys that change how fast a run goes, not what it decides: they may differ when it continues.
-const std::set<std::string> kUnbound = {"train.cores",           "compile.cores",           "device.cores",
-                                        "compile.time_limit_s",  "compile.memory_limit_mb", "train.checkpoint_seconds",
-                                        "train.keep_checkpoints"};
+const std::set<std::string> kUnbound = {"train.cores",
+                                        "compile.cores",
+                                        "device.cores",
+                                        "compile.time_limit_s",
+                                        "compile.memory_limit_mb",
+                                        "train.checkpoint_seconds",
+                                        "train.keep_checkpoints",
+                                        "search.records"};
 /// A run needs this much free for its store, runners and reports, checkpoints not counted.
 constexpr double kDiskBase = 256e6;
 
@@ -59,7 +64,8 @@ void SearchRun::open_store() {
   for (auto& entry : flatten(config_))
     if (!kUnbound.count(entry.first)) bound.push_back(entry);
   const char* verb = purpose_ == Purpose::search ? "search" : purpose_ == Purpose::tune ? "tune" : "train";
-  bound.emplace_back("verb", only_.empty() ? verb : verb + (" " + only_));
+  bound.emplace_back("verb",
+                     (only_.empty() ? verb : verb + (" " + only_)) + (options_.from_records ? " from records" : ""));
   store_->bind_configuration(bound);
   std::ofstream file(options_.folder + "/config.toml");
   file << "# As resolved; the run is bound to it.\n" << to_toml(config_);
@@ -76,6 +82,7 @@ void SearchRun::open_store() {
   if (purpose_ == Purpose::search && exhaustive() && !config_.search.time.empty())
     say("start", "brute-force trains and tunes everything in full; its budget is not used");
   check_disk(true);
+  open_library();
 }
 
 bool SearchRun::already_finished() const { return store_->value("finished") == "1"; }
@@ -242,11 +249,13 @@ void SearchRun::start_device() {
                     config_.search.programs, unique, unique));
   DeviceParts parts = start_local_device(config_, options_.folder + "/work");
   store_->bind_identity(parts.identity);
+  const RecordIdentity identity = parts.identity;
   const std::vector<int> cores = measuring_cores(config_);
   const bool overlap = config_.compile.cores != config_.device.cores;
   measuring_ = std::make_unique<MeasureExecutor>(cores, std::move(parts.compiler), std::move(parts.device), overlap,
                                                  clock_, events_);
-  say("device", parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target);
+  say("device", identity.device + "; " + identity.compiler + ", " + identity.target);
+  adopt_earlier(identity);
 }
 
 void SearchRun::restore() {
@@ -284,7 +293,10 @@ void SearchRun::restore() {
     if (round_open_ && job.purpose == MeasurePurpose::batch && job.round == round_.round)
       round_programs_issued_ += static_cast<long>(job.programs.size());
     tuning_->replay(job);
-    for (const ProgramRow& row : outcomes[job.id]) tuning_->tell(job, row.knobs, row.outcome);
+    for (const ProgramRow& row : outcomes[job.id]) {
+      tuning_->tell(job, row.knobs, row.outcome);
+      note_answer(job, row.knobs, row.outcome);
+    }
     measured_programs_ += static_cast<long>(outcomes[job.id].size());
     if (job.finished || outcomes[job.id].size() == job.programs.size()) {
       tuning_->finish(job);

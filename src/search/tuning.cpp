@@ -24,6 +24,21 @@ Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, Sch
   scheduler_ = std::make_unique<TaskScheduler>(std::move(tasks), rule, derive_seed(seed, "scheduler"));
 }
 
+void Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
+  for (const EarlierProgram& program : programs) {
+    const auto found = index_.find(program.subgraph.key());
+    if (found == index_.end() || !program.latency_us) continue;
+    const ProgramSpace& space = *spaces_[found->second];
+    try {
+      const Knobs knobs = space.from_text(program.knobs);
+      // The default program stays untold: the first ask is for it.
+      if (space.why_illegal(knobs).empty() && knobs != space.default_program())
+        tuners_[found->second]->tell(knobs, Measurement{{}, *program.latency_us, *program.latency_us, 0, 0, false});
+    } catch (const UserError&) {  // no program of this space
+    }
+  }
+}
+
 size_t Tuning::index(const SubgraphKey& key) const {
   auto found = index_.find(key);
   if (found == index_.end()) throw InternalError("subgraph " + key + " is in no network of this run");

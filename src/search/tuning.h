@@ -9,6 +9,7 @@
 
 #include "policy/task_scheduler.h"
 #include "records/run_store.h"
+#include "tune/earlier_program.h"
 #include "tune/subgraph_tuner.h"
 
 namespace sonar {
@@ -16,6 +17,10 @@ namespace sonar {
 class Tuning {
  public:
   Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed);
+
+  /// Programs of earlier runs, of these subgraphs and of others, before the first ask. Those that the program space
+  /// does not know are passed over.
+  void add_earlier(const std::vector<EarlierProgram>& programs);
 
   size_t count() const { return tuners_.size(); }
   size_t index(const SubgraphKey& key) const;
