@@ -43,7 +43,6 @@ class Fields {
     if (!value.is_string()) throw UserError(place(key) + " is no text");
     const auto& result = value.get_ref<const std::string&>();
     if (result.size() > longest) throw UserError(fmt::format("{} is longer than {} bytes", place(key), longest));
-    if (result.find('\0') != std::string::npos) throw UserError(place(key) + " holds a zero byte");
     return result;
   }
 

@@ -59,6 +59,8 @@ std::vector<LibraryRecord> RunStore::records(long after) const {
   if (!run)
     throw UserError(folder() + " was written by an older SONAR and does not say when its programs were measured; " +
                     "its records cannot be shared");
+  std::vector<ProgramRow> rows = programs(after);
+  if (rows.empty()) return {};
   LibraryRecord record;
   record.identity = *known;
   record.origin.run = *run;
@@ -73,7 +75,7 @@ std::vector<LibraryRecord> RunStore::records(long after) const {
     });
   });
   std::vector<LibraryRecord> result;
-  for (ProgramRow& program : programs(after)) {
+  for (ProgramRow& program : rows) {
     record.purpose = purposes.at(program.job);
     record.program = std::move(program);
     result.push_back(record);

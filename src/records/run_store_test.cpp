@@ -60,8 +60,8 @@ TEST(RunStore, NewStoreIsEmptyAndSaysWhatItIs) {
   EXPECT_FALSE(store.identity().has_value());
   EXPECT_FALSE(store.value("elapsed_s").has_value());
   SQLite::Database db(folder / "run/run.db");
-  EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), 1);
-  EXPECT_EQ(db.execAndGet("SELECT value FROM meta WHERE name = 'schema_version'").getString(), "1");
+  EXPECT_EQ(db.execAndGet("PRAGMA user_version").getInt(), 2);
+  EXPECT_EQ(db.execAndGet("SELECT value FROM meta WHERE name = 'schema_version'").getString(), "2");
   EXPECT_EQ(db.execAndGet("PRAGMA journal_mode").getString(), "wal");
 }
 
@@ -277,7 +277,8 @@ TEST(RunStore, ReadingWhatIsNotThere) {
   TemporaryFolder folder;
   EXPECT_THAT(message_of<UserError>([&] { RunStore(folder / "none", kRead); }), HasSubstr("holds no run"));
   std::ofstream(folder / "run.db").close();
-  EXPECT_THAT(message_of<UserError>([&] { RunStore(folder.path(), kRead); }), HasSubstr("holds no run yet"));
+  EXPECT_THAT(message_of<UserError>([&] { RunStore(folder.path(), kRead); }),
+              HasSubstr("is empty, no SONAR run store yet"));
 }
 
 // ---- files that are not ours, or damaged ----
@@ -303,7 +304,7 @@ TEST(RunStore, AnotherSchemaVersionIsRefusedNamingBoth) {
   execute(folder.path(), "PRAGMA user_version = 7");
   for (auto mode : {kWrite, kRead})
     EXPECT_THAT(message_of<UserError>([&] { RunStore(folder.path(), mode); }),
-                HasSubstr("has store schema 7, this SONAR reads and writes schema 1"));
+                HasSubstr("has schema 7 of a SONAR run store, this SONAR writes 2; use"));
 }
 
 TEST(RunStore, StoredEnumsAndListsAreChecked) {

@@ -38,14 +38,17 @@ void SearchRun::open_library() {
   if (options_.from_records) {
     if (path.empty())
       throw UserError("--from-records needs a record library: set search.records, like search.records=records.db");
-    library_ = std::make_unique<RecordLibrary>(path, RecordLibrary::Mode::read_only);
+    // Once the answer stands in the store the library is not needed any more.
+    if (!store_->has_earlier()) library_ = std::make_unique<RecordLibrary>(path, RecordLibrary::Mode::read_only);
     return;
   }
   if (path.empty() || purpose_ == Purpose::train) return;
   try {
     library_ = std::make_unique<RecordLibrary>(path, RecordLibrary::Mode::create_or_open);
     share_records(true);  // what a process before this one could not give it
-  } catch (const EnvironmentError& error) {
+  } catch (const UserError&) {
+    throw;  // it is no library: nothing that could mend itself
+  } catch (const std::exception& error) {
     warn("records", std::string(error.what()) + "; the run goes on, and its programs are not added to the library");
     library_failed_ = true;
     try {
@@ -131,7 +134,7 @@ void SearchRun::choose_earlier(const RecordIdentity& identity) {
       const std::vector<EarlierRow> rows = library_->select(identity, key, each / 2, each - each / 2);
       programs.insert(programs.end(), rows.begin(), rows.end());
     }
-  } catch (const EnvironmentError& error) {
+  } catch (const std::exception& error) {
     if (options_.from_records) throw;
     warn("records", std::string(error.what()) + "; the run begins without earlier records");
     subgraphs.clear();
