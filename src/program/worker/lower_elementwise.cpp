@@ -10,10 +10,10 @@ namespace {
 /// Tiles, orders and parallelises the loops over `lines` and `planes`; the loops along a line are `outer` (over
 /// tiles), `inner` (over vectors) and `lane`.
 template <class Loops, class Along>
-void order_loops(Loops& loops, const ElementwiseSchedule& s, const ElementwiseShape& shape, const Along& outer,
-                 const Along& inner, const Along& lane, const Var& lines, const Var& planes) {
+void order_loops(Loops& loops, const ElementwiseSchedule& s, const Along& outer, const Along& inner, const Along& lane,
+                 const Var& lines, const Var& planes, TailStrategy tail) {
   Var lo("lo"), li("li"), both("both");
-  loops.split(lines, lo, li, s.tile_lines, inside_tail(shape.lines, s.tile_lines));
+  loops.split(lines, lo, li, s.tile_lines, tail);
   if (s.lines_inside) {
     loops.reorder(lane, inner, li, lo, outer, planes);
   } else {
@@ -27,8 +27,7 @@ void order_loops(Loops& loops, const ElementwiseSchedule& s, const ElementwiseSh
 
 /// The operands of a concat are written by one update each: a choice between them at every float would keep the vectors
 /// from being loaded whole.
-Func concat(const Subgraph& subgraph, const ElementwiseSchedule& s, const ElementwiseShape& shape,
-            const std::vector<ImageParam>& operands) {
+Func concat(const Subgraph& subgraph, const ElementwiseSchedule& s, const std::vector<ImageParam>& operands) {
   Var c("c"), p("p"), q("q");
   Func output("output");
   output(c, p, q) = undef<float>();
@@ -40,8 +39,9 @@ Func concat(const Subgraph& subgraph, const ElementwiseSchedule& s, const Elemen
     first += channels;
     RVar ro("ro"), ri("ri"), rv("rv");
     Stage update = output.update(static_cast<int>(i));
-    update.split(r.x, ro, ri, s.tile(), TailStrategy::GuardWithIf).split(ri, ri, rv, s.vector, TailStrategy::GuardWithIf);
-    order_loops(update, s, shape, ro, ri, rv, p, q);
+    update.split(r.x, ro, ri, s.tile(), TailStrategy::GuardWithIf)
+        .split(ri, ri, rv, s.vector, TailStrategy::GuardWithIf);
+    order_loops(update, s, ro, ri, rv, p, q, TailStrategy::GuardWithIf);
   }
   return output;
 }
@@ -60,7 +60,7 @@ Lowered lower_elementwise(const ProgramSpace& space, const Knobs& knobs) {
   lowered.arguments.assign(operands.begin(), operands.end());
   Func output("output");
   if (subgraph.kind == SubgraphKind::concat) {
-    output = concat(subgraph, s, shape, operands);
+    output = concat(subgraph, s, operands);
   } else {
     Var c("c"), p("p"), q("q"), co("co"), ci("ci"), cv("cv");
     Expr value;
@@ -84,7 +84,7 @@ Lowered lower_elementwise(const ProgramSpace& space, const Knobs& knobs) {
     output(c, p, q) = activate(subgraph.activation, value);
     output.split(c, co, ci, s.tile(), inside_tail(shape.floats, s.tile()))
         .split(ci, ci, cv, s.vector, TailStrategy::RoundUp);
-    order_loops(output, s, shape, co, ci, cv, p, q);
+    order_loops(output, s, co, ci, cv, p, q, inside_tail(shape.lines, s.tile_lines));
   }
   declare_dense(output.output_buffer(), arguments.back().extents);
   lowered.output = output;
