@@ -35,13 +35,16 @@ enum class RunEnd { finished, stopped };
 
 /// The joint search. Writes the run directory (docs/formats.md) as it goes.
 RunEnd run_search(const Config& config, const RunOptions& options);
-/// Result of run_search: the front as a table, what brute force would have cost, the path of the report; or the front as
-/// JSON.
+/// Result of run_search: the front as a table, what brute force would have cost, the path of the report; or the front
+/// as JSON.
 std::string search_result(const std::string& folder, bool json);
 
 /// Tunes one network only, by name. The budget is search.programs, or when that is 0 full_programs for each subgraph.
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);
-/// Result of run_tune: text for people, or JSON {"latency_us", "subgraphs": [...]}.
+/// The same for the network of an ONNX file (docs/onnx.md), which goes by the file's name without its ending. Nothing
+/// of config.space and config.data is used. A run is bound to the file's contents.
+RunEnd run_tune_onnx(const Config& config, const std::string& file, const RunOptions& options);
+/// Result of run_tune and run_tune_onnx: text for people, or JSON {"latency_us", "subgraphs": [...]}.
 std::string tune_result(const std::string& folder, bool json);
 
 /// Trains one network only, by name, in full.
