@@ -44,7 +44,10 @@ std::string search_result(const std::string& folder, bool json);
 /// Subgraphs that the library search.records has tuned with that much are answered from it: only the best known program
 /// of each is measured once more.
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options);
-/// Result of run_tune: text for people, or JSON {"latency_us", "subgraphs": [...]}.
+/// The same for the network of an ONNX file (docs/onnx.md), which goes by the file's name without its ending. Nothing
+/// of config.space and config.data is used. A run is bound to the file's contents.
+RunEnd run_tune_onnx(const Config& config, const std::string& file, const RunOptions& options);
+/// Result of run_tune and run_tune_onnx: text for people, or JSON {"latency_us", "subgraphs": [...]}.
 std::string tune_result(const std::string& folder, bool json);
 
 /// Trains one network only, by name, in full.

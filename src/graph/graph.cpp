@@ -25,7 +25,9 @@ Node make_node(Op op, const std::string& name, std::vector<int> inputs) {
   return node;
 }
 
-bool writes_in_place(Op op) { return op == Op::batch_norm || op == Op::activation || op == Op::add; }
+bool writes_in_place(Op op) {
+  return op == Op::batch_norm || op == Op::activation || op == Op::add || op == Op::multiply || op == Op::flatten;
+}
 
 }  // namespace
 
@@ -74,6 +76,33 @@ int Graph::add_scale(int x, int factor, const std::string& name) {
   return append(*this, make_node(Op::scale, name, {x, factor}));
 }
 
+int Graph::add_window_pool(int input, const std::string& name, Op op, int kernel, int stride, int padding) {
+  if (op != Op::max_pool && op != Op::average_pool) throw InternalError("node '" + name + "' pools by no window");
+  Node node = make_node(op, name, {input});
+  node.kernel = kernel;
+  node.stride = stride;
+  node.padding = padding;
+  return append(*this, std::move(node));
+}
+
+int Graph::add_multiply(int a, int b, const std::string& name) {
+  return append(*this, make_node(Op::multiply, name, {a, b}));
+}
+
+int Graph::add_concat(int a, int b, const std::string& name) {
+  return append(*this, make_node(Op::concat, name, {a, b}));
+}
+
+int Graph::add_resize(int input, const std::string& name, int factor) {
+  Node node = make_node(Op::resize, name, {input});
+  node.stride = factor;
+  return append(*this, std::move(node));
+}
+
+int Graph::add_flatten(int input, const std::string& name) {
+  return append(*this, make_node(Op::flatten, name, {input}));
+}
+
 double count_macs(const Graph& graph) {
   double macs = 0;
   for (const Node& node : graph.nodes) {
@@ -88,13 +117,21 @@ double count_macs(const Graph& graph) {
       case Op::global_average_pool:
         macs += static_cast<double>(graph.nodes[node.inputs[0]].shape.elements());
         break;
+      case Op::average_pool:
+        macs += out * node.kernel * node.kernel;
+        break;
       case Op::scale:
+      case Op::multiply:
         macs += out;
         break;
       case Op::input:
       case Op::batch_norm:
       case Op::activation:
       case Op::add:
+      case Op::max_pool:
+      case Op::concat:
+      case Op::resize:
+      case Op::flatten:
         break;
     }
   }

@@ -17,6 +17,12 @@ enum class Op {
   global_average_pool,  // output 1 x 1 x c
   dense,                // 1 x 1 x c in, always with bias
   scale,                // inputs: x (h x w x c) and a per-channel factor (1 x 1 x c)
+  max_pool,             // kernel, stride, padding (that counts as nothing)
+  average_pool,         // kernel, stride, padding (that counts as zeros)
+  multiply,             // two inputs of one shape
+  concat,               // two inputs of one height and width, along the channels
+  resize,               // nearest, enlarged `stride` times in both directions
+  flatten,              // h x w x c to 1 x 1 x hwc: the same values in the same order
 };
 
 struct Shape {
@@ -50,22 +56,31 @@ struct Graph {
   int add_global_average_pool(int input, const std::string& name);
   int add_dense(int input, const std::string& name, int out_features);
   int add_scale(int x, int factor, const std::string& name);
+  /// `op`: max_pool or average_pool.
+  int add_window_pool(int input, const std::string& name, Op op, int kernel, int stride, int padding);
+  int add_multiply(int a, int b, const std::string& name);
+  int add_concat(int a, int b, const std::string& name);
+  int add_resize(int input, const std::string& name, int factor);
+  int add_flatten(int input, const std::string& name);
 
   const Shape& input_shape() const { return nodes.front().shape; }
   const Shape& output_shape() const { return nodes.back().shape; }
   bool operator==(const Graph&) const = default;
 };
 
-double count_macs(const Graph& graph);        // multiply-accumulates of one image: conv, dense, pooling, scale
+double count_macs(const Graph& graph);        // multiply-accumulates of one image: conv, dense, average pooling,
+                                              // scale, multiply
 double count_parameters(const Graph& graph);  // trainable parameters (batch norm: weight and bias)
 /// Largest sum of the bytes (float32) of activations alive at once while running node after node, batch 1. Batch norm,
-/// activation and add write over an input that nothing reads later, as fused programs do: folding changes nothing.
+/// activation, add, multiply and flatten write over an input that nothing reads later, as fused programs do: folding
+/// changes nothing.
 double peak_activation_bytes(const Graph& graph);
 
 /// JSON for the trainer protocol, in one line: {"nodes": [{"op": "conv", "name": ..., "inputs": [..], "shape": [h, w,
 /// c],
 /// ...}]}. Operators and activations go by their names in the enums; "shape" is the output's; conv adds "kernel",
-/// "stride", "padding", "groups" and "bias", activation adds "activation".
+/// "stride", "padding", "groups" and "bias", a window's pooling the first three, resize "stride", activation
+/// "activation".
 std::string graph_to_json(const Graph& graph);
 /// Throws UserError, naming the node, on text that is no graph: every field and shape is checked.
 Graph graph_from_json(const std::string& text);

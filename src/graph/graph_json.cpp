@@ -13,10 +13,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;  // keeps the fields in reading order
 
-constexpr std::array kOps{Op::input, Op::conv, Op::batch_norm, Op::activation, Op::add, Op::global_average_pool,
-                          Op::dense, Op::scale};
-constexpr std::array<std::pair<Activation, const char*>, 3> kActivations{
-    {{Activation::relu, "relu"}, {Activation::hard_swish, "hard_swish"}, {Activation::hard_sigmoid, "hard_sigmoid"}}};
+constexpr std::array kOps{
+    Op::input,  Op::conv,   Op::batch_norm, Op::activation,   Op::add,      Op::global_average_pool,
+    Op::dense,  Op::scale,  Op::max_pool,   Op::average_pool, Op::multiply, Op::concat,
+    Op::resize, Op::flatten};
+constexpr std::array<std::pair<Activation, const char*>, 6> kActivations{{{Activation::relu, "relu"},
+                                                                          {Activation::hard_swish, "hard_swish"},
+                                                                          {Activation::hard_sigmoid, "hard_sigmoid"},
+                                                                          {Activation::relu6, "relu6"},
+                                                                          {Activation::sigmoid, "sigmoid"},
+                                                                          {Activation::silu, "silu"}}};
+
+bool has_window(Op op) { return op == Op::conv || op == Op::max_pool || op == Op::average_pool; }
 
 const char* activation_name(Activation activation) {
   for (auto [value, text] : kActivations)
@@ -108,10 +116,13 @@ Node parse_node(const Json& json, const std::vector<Node>& earlier) {
   const std::vector<int> shape = reader.integers("shape");
   if (shape.size() != 3) reader.refuse("has a shape that is not [height, width, channels]");
   node.shape = {shape[0], shape[1], shape[2]};
-  if (node.op == Op::conv) {
+  if (has_window(node.op)) {
     node.kernel = reader.integer("kernel");
     node.stride = reader.integer("stride");
     node.padding = reader.integer("padding");
+  }
+  if (node.op == Op::resize) node.stride = reader.integer("stride");
+  if (node.op == Op::conv) {
     node.groups = reader.integer("groups");
     node.bias = reader.boolean("bias");
   }
@@ -138,10 +149,13 @@ std::string graph_to_json(const Graph& graph) {
               {"name", node.name},
               {"inputs", node.inputs},
               {"shape", {node.shape.height, node.shape.width, node.shape.channels}}};
-    if (node.op == Op::conv) {
+    if (has_window(node.op)) {
       json["kernel"] = node.kernel;
       json["stride"] = node.stride;
       json["padding"] = node.padding;
+    }
+    if (node.op == Op::resize) json["stride"] = node.stride;
+    if (node.op == Op::conv) {
       json["groups"] = node.groups;
       json["bias"] = node.bias;
     }

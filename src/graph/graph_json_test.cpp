@@ -20,7 +20,15 @@ Graph every_operator() {
   value = graph.add_scale(x, value, "scale");
   value = graph.add_conv(value, "depthwise", 4, 5, 1, 2, 4, true);
   value = graph.add_activation(value, "relu", Activation::relu);
-  graph.add_add(value, in, "add");
+  value = graph.add_add(value, in, "add");
+  const int pooled = graph.add_window_pool(value, "max", Op::max_pool, 3, 2, 1);
+  value = graph.add_window_pool(value, "mean", Op::average_pool, 2, 2, 0);
+  value = graph.add_multiply(value, pooled, "multiply");
+  value = graph.add_concat(value, pooled, "concat");
+  value = graph.add_resize(value, "resize", 3);
+  for (Activation activation : {Activation::relu6, Activation::sigmoid, Activation::silu})
+    value = graph.add_activation(value, to_text(activation), activation);
+  graph.add_flatten(value, "flatten");
   return graph;
 }
 

@@ -19,6 +19,8 @@ size_t input_count(Op op) {
       return 0;
     case Op::add:
     case Op::scale:
+    case Op::multiply:
+    case Op::concat:
       return 2;
     default:
       return 1;
@@ -34,22 +36,48 @@ std::string check_name(const std::vector<Node>& nodes, const std::string& name) 
   return "";
 }
 
-InferredShape infer_conv(const Node& node, const Shape& in) {
-  const int out_channels = node.shape.channels;
-  if (!within(out_channels, 1)) return {{}, "has " + std::to_string(out_channels) + " output channels"};
+/// Of a window (kernel, stride, padding) that gives `out_channels` channels.
+InferredShape infer_window(const Node& node, const Shape& in, int out_channels) {
   if (!within(node.kernel, 1)) return {{}, "has a kernel of " + std::to_string(node.kernel)};
   if (!within(node.stride, 1)) return {{}, "has a stride of " + std::to_string(node.stride)};
   if (!within(node.padding, 0)) return {{}, "has a padding of " + std::to_string(node.padding)};
-  const bool depthwise = node.groups == in.channels && node.groups == out_channels;
-  if (node.groups != 1 && !depthwise)
-    return {{},
-            "has " + std::to_string(node.groups) + " groups; groups are 1, or the number of input and output channels"};
   const int height = in.height + 2 * node.padding - node.kernel, width = in.width + 2 * node.padding - node.kernel;
   if (height < 0 || width < 0)
     return {{}, "has a kernel of " + std::to_string(node.kernel) + ", larger than its padded input " + to_text(in)};
   const Shape out{height / node.stride + 1, width / node.stride + 1, out_channels};
   if (!within(out.height, 1) || !within(out.width, 1)) return {{}, "has an output of " + to_text(out)};
   return {out, ""};
+}
+
+InferredShape infer_conv(const Node& node, const Shape& in) {
+  const int out_channels = node.shape.channels;
+  if (!within(out_channels, 1)) return {{}, "has " + std::to_string(out_channels) + " output channels"};
+  const bool depthwise = node.groups == in.channels && node.groups == out_channels;
+  if (node.groups != 1 && !depthwise)
+    return {{},
+            "has " + std::to_string(node.groups) + " groups; groups are 1, or the number of input and output channels"};
+  return infer_window(node, in, out_channels);
+}
+
+InferredShape infer_concat(const Shape& a, const Shape& b) {
+  if (a.height != b.height || a.width != b.width)
+    return {{}, "joins shapes of different height or width: " + to_text(a) + " and " + to_text(b)};
+  const Shape out{a.height, a.width, a.channels + b.channels};
+  if (!within(out.channels, 1)) return {{}, "has an output of " + to_text(out)};
+  return {out, ""};
+}
+
+InferredShape infer_resize(const Node& node, const Shape& in) {
+  if (!within(node.stride, 1)) return {{}, "enlarges " + std::to_string(node.stride) + " times"};
+  if (long(in.height) * node.stride > kMaxExtent || long(in.width) * node.stride > kMaxExtent)
+    return {{}, "enlarges " + to_text(in) + " " + std::to_string(node.stride) + " times, which is too large"};
+  return {{in.height * node.stride, in.width * node.stride, in.channels}, ""};
+}
+
+InferredShape infer_flatten(const Shape& in) {
+  if (double(in.height) * in.width * in.channels > kMaxExtent)
+    return {{}, "flattens " + to_text(in) + ", which is too large"};
+  return {{1, 1, static_cast<int>(in.elements())}, ""};
 }
 
 }  // namespace
@@ -72,6 +100,18 @@ const char* to_text(Op op) {
       return "dense";
     case Op::scale:
       return "scale";
+    case Op::max_pool:
+      return "max_pool";
+    case Op::average_pool:
+      return "average_pool";
+    case Op::multiply:
+      return "multiply";
+    case Op::concat:
+      return "concat";
+    case Op::resize:
+      return "resize";
+    case Op::flatten:
+      return "flatten";
   }
   throw InternalError("unknown operator");
 }
@@ -103,11 +143,26 @@ InferredShape infer_shape(const std::vector<Node>& nodes, const Node& node) {
     case Op::activation:
       if (node.activation == Activation::none) return {{}, "has no activation function"};
       return {in, ""};
-    case Op::add: {
+    case Op::add:
+    case Op::multiply: {
       const Shape& other = nodes[node.inputs[1]].shape;
-      if (in != other) return {{}, "adds shapes that differ: " + to_text(in) + " and " + to_text(other)};
+      if (in != other)
+        return {{},
+                (node.op == Op::add ? "adds shapes that differ: " : "multiplies shapes that differ: ") + to_text(in) +
+                    " and " + to_text(other)};
       return {in, ""};
     }
+    case Op::max_pool:
+    case Op::average_pool:
+      if (node.padding >= node.kernel)
+        return {{}, "has a padding of " + std::to_string(node.padding) + ", no less than its kernel"};
+      return infer_window(node, in, in.channels);
+    case Op::concat:
+      return infer_concat(in, nodes[node.inputs[1]].shape);
+    case Op::resize:
+      return infer_resize(node, in);
+    case Op::flatten:
+      return infer_flatten(in);
     case Op::global_average_pool:
       return {{1, 1, in.channels}, ""};
     case Op::dense:

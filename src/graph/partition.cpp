@@ -16,9 +16,13 @@ class Partitioner {
         batch_(batch),
         consumers_(graph.nodes.size()),
         covered_(graph.nodes.size()),
-        available_(graph.nodes.size()) {
-    for (int i = 0; i < size(); ++i)
-      for (int input : graph.nodes[i].inputs) consumers_[input].push_back(i);
+        available_(graph.nodes.size()),
+        stored_(graph.nodes.size()) {
+    for (int i = 0; i < size(); ++i) {
+      const Node& node = graph.nodes[i];
+      for (int input : node.inputs) consumers_[input].push_back(i);
+      stored_[i] = node.op == Op::flatten ? stored_[node.inputs[0]] : i;
+    }
   }
 
   std::vector<SubgraphUse> run() {
@@ -37,10 +41,34 @@ class Partitioner {
         case Op::global_average_pool:
           if (!take_squeeze_excite(i)) take_pool(i);
           break;
-        case Op::batch_norm:
+        case Op::max_pool:
+          take_window_pool(i, SubgraphKind::max_pool);
+          break;
+        case Op::average_pool:
+          take_window_pool(i, SubgraphKind::average_pool);
+          break;
         case Op::activation:
+          take_activation(i);
+          break;
         case Op::add:
+          take_two(i, SubgraphKind::add);
+          break;
+        case Op::multiply:
+          take_two(i, SubgraphKind::multiply);
+          break;
         case Op::scale:
+          take_two(i, SubgraphKind::scale);
+          break;
+        case Op::concat:
+          take_two(i, SubgraphKind::concat);
+          break;
+        case Op::resize:
+          take_resize(i);
+          break;
+        case Op::flatten:
+          available_[i] = true;
+          break;
+        case Op::batch_norm:
           refuse(i);
       }
     }
@@ -50,6 +78,7 @@ class Partitioner {
  private:
   int size() const { return static_cast<int>(graph_.nodes.size()); }
   int input_of(int node) const { return graph_.nodes[node].inputs[0]; }
+  int stored_input(int node) const { return stored_[input_of(node)]; }
   const Shape& input_shape(int node) const { return graph_.nodes[input_of(node)].shape; }
 
   /// The only reader of a node's value when it is one of that operator, or -1.
@@ -66,23 +95,7 @@ class Partitioner {
 
   [[noreturn]] void refuse(int node) const {
     const Node& bad = graph_.nodes[node];
-    std::string message = "node '" + bad.name + "' (" + to_text(bad.op) + ") fits no subgraph: ";
-    switch (bad.op) {
-      case Op::batch_norm:
-        message += "fold batch norms first";
-        break;
-      case Op::activation:
-        message += "an activation must follow a conv or dense node whose output nothing else reads";
-        break;
-      case Op::add:
-        message +=
-            "one operand must be a conv node, with or without an activation, that nothing else reads, the other "
-            "one must be computed before it";
-        break;
-      default:
-        message += "only squeeze-excite scales: pool, dense, relu, dense, hard_sigmoid, scale of the pool's input";
-    }
-    throw UserError(message);
+    throw UserError("node '" + bad.name + "' (" + to_text(bad.op) + ") fits no subgraph: fold batch norms first");
   }
 
   /// Takes in an activation that is the sole reader of use.output.
@@ -102,7 +115,7 @@ class Partitioner {
     const int other = operands[0] == use.output ? operands[1] : operands[0];
     if (!available_[other]) return;
     use.subgraph.residual = true;
-    use.residual = other;
+    use.residual = stored_[other];
     use.output = add;
     nodes.push_back(add);
   }
@@ -119,10 +132,14 @@ class Partitioner {
                             .kernel = node.kernel,
                             .stride = node.stride,
                             .padding = node.padding};
-    SubgraphUse use{.subgraph = subgraph, .input = input_of(conv), .output = conv, .parameters = {conv}};
+    SubgraphUse use{.subgraph = subgraph, .input = stored_input(conv), .output = conv, .parameters = {conv}};
     std::vector<int> nodes{conv};
     fuse_activation(use, nodes);
     fuse_residual(use, nodes);
+    if (use.subgraph.residual && use.subgraph.activation == Activation::none) {
+      fuse_activation(use, nodes);
+      use.subgraph.activation_last = use.subgraph.activation != Activation::none;
+    }
     emit(std::move(use), nodes);
   }
 
@@ -131,24 +148,53 @@ class Partitioner {
                             .batch = batch_,
                             .in_channels = input_shape(dense).channels,
                             .out_channels = graph_.nodes[dense].shape.channels};
-    SubgraphUse use{.subgraph = subgraph, .input = input_of(dense), .output = dense, .parameters = {dense}};
+    SubgraphUse use{.subgraph = subgraph, .input = stored_input(dense), .output = dense, .parameters = {dense}};
     std::vector<int> nodes{dense};
     fuse_activation(use, nodes);
     emit(std::move(use), nodes);
   }
 
-  Subgraph make_pool(int pool) const {
-    const Shape& in = input_shape(pool);
-    return {.kind = SubgraphKind::pool,
-            .batch = batch_,
-            .height = in.height,
-            .width = in.width,
-            .in_channels = in.channels,
-            .out_channels = in.channels};
+  /// A subgraph without weights from the input of `node` to its value.
+  SubgraphUse plain_use(int node, SubgraphKind kind) const {
+    const Shape& in = input_shape(node);
+    const Subgraph subgraph{.kind = kind,
+                            .batch = batch_,
+                            .height = in.height,
+                            .width = in.width,
+                            .in_channels = in.channels,
+                            .out_channels = graph_.nodes[node].shape.channels};
+    return {.subgraph = subgraph, .input = stored_input(node), .output = node, .parameters = {}};
   }
 
-  void take_pool(int pool) {
-    emit({.subgraph = make_pool(pool), .input = input_of(pool), .output = pool, .parameters = {}}, {pool});
+  void take_pool(int pool) { emit(plain_use(pool, SubgraphKind::pool), {pool}); }
+
+  void take_window_pool(int pool, SubgraphKind kind) {
+    const Node& node = graph_.nodes[pool];
+    SubgraphUse use = plain_use(pool, kind);
+    use.subgraph.kernel = node.kernel;
+    use.subgraph.stride = node.stride;
+    use.subgraph.padding = node.padding;
+    emit(std::move(use), {pool});
+  }
+
+  void take_resize(int resize) {
+    SubgraphUse use = plain_use(resize, SubgraphKind::resize);
+    use.subgraph.stride = graph_.nodes[resize].stride;
+    emit(std::move(use), {resize});
+  }
+
+  void take_activation(int activation) {
+    SubgraphUse use = plain_use(activation, SubgraphKind::activate);
+    use.subgraph.activation = graph_.nodes[activation].activation;
+    emit(std::move(use), {activation});
+  }
+
+  void take_two(int node, SubgraphKind kind) {
+    SubgraphUse use = plain_use(node, kind);
+    use.residual = stored_[graph_.nodes[node].inputs[1]];
+    std::vector<int> nodes{node};
+    if (kind != SubgraphKind::concat) fuse_activation(use, nodes);
+    emit(std::move(use), nodes);
   }
 
   bool take_squeeze_excite(int pool) {
@@ -164,9 +210,9 @@ class Partitioner {
     const int scale = sole_consumer(gate, Op::scale);
     if (scale < 0 || graph_.nodes[scale].inputs != std::vector<int>{input_of(pool), gate}) return false;
 
-    SubgraphUse use{
-        .subgraph = make_pool(pool), .input = input_of(pool), .output = scale, .parameters = {reduce, expand}};
-    use.subgraph.kind = SubgraphKind::squeeze_excite;
+    SubgraphUse use = plain_use(pool, SubgraphKind::squeeze_excite);
+    use.output = scale;
+    use.parameters = {reduce, expand};
     use.subgraph.squeeze = graph_.nodes[reduce].shape.channels;
     emit(std::move(use), {pool, reduce, relu, expand, gate, scale});
     return true;
@@ -177,6 +223,7 @@ class Partitioner {
   std::vector<std::vector<int>> consumers_;  // of each node's value; a node that reads it twice is there twice
   std::vector<bool> covered_;                // nodes in a subgraph already
   std::vector<bool> available_;              // values that exist in memory at this point of the execution
+  std::vector<int> stored_;                  // the node whose value lies in memory for each node: flatten's input
   std::vector<SubgraphUse> uses_;
 };
 

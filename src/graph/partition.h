@@ -10,15 +10,16 @@ namespace sonar {
 struct SubgraphUse {
   Subgraph subgraph;
   int input = 0;                // node whose value goes in
-  int residual = -1;            // node whose value is added, or -1
+  int residual = -1;            // node whose value is the second input (see Subgraph), or -1
   int output = 0;               // node whose value comes out
   std::vector<int> parameters;  // nodes that own the weights: conv or dense; two for squeeze_excite, in order of use
 };
 
-/// Cuts a folded graph into fused subgraphs in execution order: conv + activation + residual add; dense + activation;
-/// pool + dense + relu + dense + hard_sigmoid + scale as one squeeze_excite; global average pool alone. A node is fused
-/// with the next only if nothing else reads its value; an add goes to its later operand.
-/// Throws UserError naming the node when an operator fits no subgraph.
+/// Cuts a folded graph into fused subgraphs in execution order: conv + activation + residual add, or conv + residual
+/// add + activation; dense + activation; pool + dense + relu + dense + hard_sigmoid + scale as one squeeze_excite; add,
+/// multiply and scale with their activation; the others alone; flatten as the value that it is made of. A node is
+/// fused with the next only if nothing else reads its value; an add goes to its later operand, if that is a conv.
+/// Throws UserError naming the node for a batch norm.
 std::vector<SubgraphUse> partition(const Graph& folded, int batch);
 
 /// Unique subgraphs with their number of occurrences.

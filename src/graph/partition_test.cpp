@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "graph/parameters.h"
+#include "graph/reference.h"
 #include "model/error.h"
+#include "model/random.h"
 
 namespace sonar {
 namespace {
@@ -94,40 +99,148 @@ TEST(Partition, CountsOccurrences) {
 }
 
 TEST(Partition, RefusesWhatFitsNoSubgraph) {
-  Graph lone;
-  lone.add_activation(lone.add_input({8, 8, 4}), "act", Activation::relu);
-  EXPECT_EQ(user_error(lone),
-            "node 'act' (activation) fits no subgraph: an activation must follow a conv or dense node whose output "
-            "nothing else reads");
-
-  Graph read_twice;  // the value before the activation is needed too, so they cannot be fused
-  const int conv = read_twice.add_conv(read_twice.add_input({8, 8, 4}), "conv", 4, 1, 1, 0, 1, true);
-  read_twice.add_add(read_twice.add_activation(conv, "act", Activation::relu), conv, "add");
-  EXPECT_EQ(user_error(read_twice).substr(0, 38), "node 'act' (activation) fits no subgra");
-
-  Graph doubled;
-  const int value = doubled.add_conv(doubled.add_input({8, 8, 4}), "conv", 4, 1, 1, 0, 1, true);
-  doubled.add_add(value, value, "twice");
-  EXPECT_EQ(user_error(doubled),
-            "node 'twice' (add) fits no subgraph: one operand must be a conv node, with or without an activation, that "
-            "nothing else reads, the other one must be computed before it");
-
   Graph unfolded;
   unfolded.add_batch_norm(unfolded.add_conv(unfolded.add_input({8, 8, 4}), "conv", 4, 1, 1, 0, 1, false), "bn");
   EXPECT_EQ(user_error(unfolded), "node 'bn' (batch_norm) fits no subgraph: fold batch norms first");
 
+  EXPECT_EQ(user_error(unfolded, 0), "a batch of 0 images cannot be run; it must be 1 or more");
+}
+
+TEST(Partition, AnActivationAfterTheResidualIsFusedToo) {
+  Graph graph;
+  const int in = graph.add_input({8, 8, 4});
+  const int a = graph.add_conv(in, "a", 6, 3, 2, 1, 1, true);
+  const int shortcut = graph.add_conv(in, "shortcut", 6, 1, 2, 0, 1, true);
+  const int add = graph.add_add(a, shortcut, "add");
+  const int relu = graph.add_activation(add, "relu", Activation::relu);
+  graph.add_conv(relu, "b", 6, 1, 1, 0, 1, true);
+  const auto uses = partition(graph, 1);
+  EXPECT_EQ(keys(uses), (std::vector<SubgraphKey>{"conv-f32-n1-h8-w8-i4-o6-k3-s2-p1-linear",
+                                                  "conv-f32-n1-h8-w8-i4-o6-k1-s2-p0-res-relu",
+                                                  "conv-f32-n1-h4-w4-i6-o6-k1-s1-p0-linear"}));
+  EXPECT_EQ(uses[1].input, in);
+  EXPECT_EQ(uses[1].residual, a);
+  EXPECT_EQ(uses[1].output, relu);
+  EXPECT_EQ(uses[2].input, relu);
+}
+
+TEST(Partition, WhatCannotBeFusedIsASubgraphOfItsOwn) {
+  Graph graph;
+  const int in = graph.add_input({8, 6, 4});
+  const int conv = graph.add_conv(in, "conv", 4, 1, 1, 0, 1, true);
+  const int act = graph.add_activation(conv, "act", Activation::silu);  // conv is read below too
+  const int twice = graph.add_add(act, act, "twice");
+  const int product = graph.add_multiply(twice, conv, "product");
+  const int relu = graph.add_activation(product, "relu", Activation::relu6);
+  const int pooled = graph.add_window_pool(relu, "pool", Op::max_pool, 2, 2, 0);
+  const int large = graph.add_resize(pooled, "large", 2);
+  const int joined = graph.add_concat(large, in, "joined");
+  const int mean = graph.add_window_pool(joined, "mean", Op::average_pool, 3, 1, 1);
+  const int flat = graph.add_flatten(mean, "flat");
+  graph.add_dense(flat, "dense", 5);
+  const auto uses = partition(graph, 1);
+  EXPECT_EQ(keys(uses), (std::vector<SubgraphKey>{
+                            "conv-f32-n1-h8-w6-i4-o4-k1-s1-p0-linear", "activate-f32-n1-h8-w6-i4-o4-k1-s1-p0-silu",
+                            "add-f32-n1-h8-w6-i4-o4-k1-s1-p0-linear", "multiply-f32-n1-h8-w6-i4-o4-k1-s1-p0-relu6",
+                            "maxpool-f32-n1-h8-w6-i4-o4-k2-s2-p0-linear", "resize-f32-n1-h4-w3-i4-o4-k1-s2-p0-linear",
+                            "concat-f32-n1-h8-w6-i4-o8-k1-s1-p0-linear", "avgpool-f32-n1-h8-w6-i8-o8-k3-s1-p1-linear",
+                            "dense-f32-n1-h1-w1-i384-o5-k1-s1-p0-linear"}));
+  EXPECT_EQ(uses[2].input, act);
+  EXPECT_EQ(uses[2].residual, act);
+  EXPECT_EQ(uses[3].residual, conv);
+  EXPECT_EQ(uses[3].output, relu);
+  EXPECT_EQ(uses[6].residual, in);
+  EXPECT_EQ(uses[8].input, mean);  // flatten moves nothing
+}
+
+TEST(Partition, OtherGatesThanSqueezeExciteFallApart) {
   Graph gate;  // like squeeze-excite, but scaling something other than the pool's input
   const int in = gate.add_input({8, 8, 4});
   const int x = gate.add_conv(in, "conv", 4, 1, 1, 0, 1, true);
   int factor = gate.add_dense(gate.add_global_average_pool(in, "pool"), "reduce", 8);
   factor = gate.add_dense(gate.add_activation(factor, "relu", Activation::relu), "expand", 4);
   gate.add_scale(x, gate.add_activation(factor, "gate", Activation::hard_sigmoid), "scale");
-  EXPECT_EQ(
-      user_error(gate),
-      "node 'scale' (scale) fits no subgraph: only squeeze-excite scales: pool, dense, relu, dense, hard_sigmoid, "
-      "scale of the pool's input");
+  const auto uses = partition(gate, 1);
+  EXPECT_EQ(keys(uses), (std::vector<SubgraphKey>{
+                            "conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear", "pool-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear",
+                            "dense-f32-n1-h1-w1-i4-o8-k1-s1-p0-relu", "dense-f32-n1-h1-w1-i8-o4-k1-s1-p0-hsigmoid",
+                            "scale-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear"}));
+  EXPECT_EQ(uses[4].input, x);
+}
 
-  EXPECT_EQ(user_error(unfolded, 0), "a batch of 0 images cannot be run; it must be 1 or more");
+/// A network of random operators over values of one shape and some that leave it.
+Graph random_graph(Random& random) {
+  Graph graph;
+  std::vector<int> values{graph.add_input({6, 6, 4})};
+  auto any = [&] { return values[random.below(values.size())]; };
+  const int count = 4 + static_cast<int>(random.below(12));
+  for (int i = 0; i < count; ++i) {
+    const std::string name = "n" + std::to_string(i);
+    const auto activation = static_cast<Activation>(1 + random.below(6));
+    switch (random.below(9)) {
+      case 0:
+      case 1:
+        values.push_back(graph.add_conv(any(), name, 4, 3, 1, 1, random.below(2) ? 1 : 4, true));
+        break;
+      case 2:
+        values.push_back(graph.add_activation(values.back(), name, activation));
+        break;
+      case 3:
+        values.push_back(graph.add_add(values.back(), any(), name));
+        break;
+      case 4:
+        values.push_back(graph.add_multiply(any(), any(), name));
+        break;
+      case 5: {
+        const int pool = graph.add_global_average_pool(any(), name + "p");
+        values.push_back(graph.add_scale(any(), graph.add_dense(pool, name + "d", 4), name));
+        break;
+      }
+      case 6:
+        values.push_back(
+            graph.add_window_pool(any(), name, random.below(2) ? Op::max_pool : Op::average_pool, 3, 1, 1));
+        break;
+      case 7: {
+        const int joined = graph.add_concat(any(), any(), name + "c");
+        values.push_back(graph.add_conv(joined, name, 4, 1, 1, 0, 1, true));
+        break;
+      }
+      case 8: {
+        const int small = graph.add_window_pool(any(), name + "s", Op::max_pool, 2, 2, 0);
+        values.push_back(graph.add_resize(small, name, 2));
+        break;
+      }
+    }
+  }
+  graph.add_dense(graph.add_flatten(values.back(), "flat"), "last", 3);
+  return graph;
+}
+
+TEST(Partition, SubgraphsInOrderGiveTheGraphsOwnOutput) {
+  Random random(5);
+  for (int trial = 0; trial < 60; ++trial) {
+    const Graph graph = random_graph(random);
+    const Parameters parameters = random_parameters(graph, 100 + trial);
+    const int batch = 1 + trial % 2;
+    std::vector<float> input(batch * graph.input_shape().elements());
+    for (float& value : input) value = static_cast<float>(2 * random.uniform() - 1);
+    const std::vector<float> expected = run_reference(graph, parameters, input, batch);
+    std::map<int, std::vector<float>> values{{0, input}};
+    const auto uses = partition(graph, batch);
+    for (const SubgraphUse& use : uses) {
+      EXPECT_EQ(parse_subgraph(use.subgraph.key()), use.subgraph);
+      std::vector<std::vector<float>> inputs{values.at(use.input)};
+      for (int node : use.parameters)
+        for (const char* tensor : {".weight", ".bias"})
+          inputs.push_back(parameters.at(graph.nodes[node].name + tensor));
+      if (use.subgraph.has_second_input()) inputs.push_back(values.at(use.residual));
+      values[use.output] = run_subgraph_reference(use.subgraph, inputs);
+    }
+    const std::vector<float>& got = values.at(uses.back().output);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      ASSERT_NEAR(got[i], expected[i], 1e-5 * (1 + std::abs(expected[i]))) << graph_to_json(graph);
+  }
 }
 
 }  // namespace

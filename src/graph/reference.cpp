@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "model/error.h"
@@ -140,11 +141,62 @@ void scale(int batch, int channels, Tensor& values, const Tensor& factor) {
       for (int c = 0; c < channels; ++c) values[(n * pixels + p) * channels + c] *= factor[size_t(n) * channels + c];
 }
 
+/// Max or mean over windows; padding counts as nothing to the max, as zeros to the mean.
+Tensor pool_windows(const ConvShape& s, const Tensor& input, bool max) {
+  const int channels = s.in_channels;
+  Tensor output(s.out_values());
+  std::vector<double> value(channels);
+  float* out = output.data();
+  for (int n = 0; n < s.batch; ++n)
+    for (int y = 0; y < s.out_height(); ++y)
+      for (int x = 0; x < s.out_width(); ++x) {
+        const Taps vertical(y, s.height, s), horizontal(x, s.width, s);
+        std::fill(value.begin(), value.end(), max ? -std::numeric_limits<double>::infinity() : 0.0);
+        for (int ky = vertical.begin; ky < vertical.end; ++ky)
+          for (int kx = horizontal.begin; kx < horizontal.end; ++kx) {
+            const size_t pixel = (size_t(n) * s.height + vertical.origin + ky) * s.width + horizontal.origin + kx;
+            const float* in = &input[pixel * channels];
+            for (int c = 0; c < channels; ++c) value[c] = max ? std::max(value[c], double(in[c])) : value[c] + in[c];
+          }
+        for (int c = 0; c < channels; ++c)
+          *out++ = static_cast<float>(max ? value[c] : value[c] / (double(s.kernel) * s.kernel));
+      }
+  return output;
+}
+
+void multiply(Tensor& values, const Tensor& other) {
+  for (size_t i = 0; i < values.size(); ++i) values[i] *= other[i];
+}
+
+Tensor concat(const Tensor& a, int a_channels, const Tensor& b, int b_channels) {
+  Tensor output;
+  output.reserve(a.size() + b.size());
+  for (size_t pixel = 0; pixel < a.size() / a_channels; ++pixel) {
+    output.insert(output.end(), a.begin() + pixel * a_channels, a.begin() + (pixel + 1) * a_channels);
+    output.insert(output.end(), b.begin() + pixel * b_channels, b.begin() + (pixel + 1) * b_channels);
+  }
+  return output;
+}
+
+Tensor resize(int batch, int height, int width, int channels, int factor, const Tensor& input) {
+  Tensor output;
+  output.reserve(input.size() * factor * factor);
+  for (int n = 0; n < batch; ++n)
+    for (int y = 0; y < height * factor; ++y)
+      for (int x = 0; x < width * factor; ++x) {
+        const auto pixel = input.begin() + ((size_t(n) * height + y / factor) * width + x / factor) * channels;
+        output.insert(output.end(), pixel, pixel + channels);
+      }
+  return output;
+}
+
 void add(Tensor& values, const Tensor& other) {
   for (size_t i = 0; i < values.size(); ++i) values[i] += other[i];
 }
 
 float relu6(float x) { return std::min(std::max(x, 0.0f), 6.0f); }
+
+float sigmoid(float x) { return static_cast<float>(1 / (1 + std::exp(-double(x)))); }
 
 void activate(Tensor& values, Activation activation) {
   switch (activation) {
@@ -158,6 +210,15 @@ void activate(Tensor& values, Activation activation) {
       return;
     case Activation::hard_sigmoid:
       for (float& x : values) x = relu6(x + 3) / 6;
+      return;
+    case Activation::relu6:
+      for (float& x : values) x = relu6(x);
+      return;
+    case Activation::sigmoid:
+      for (float& x : values) x = sigmoid(x);
+      return;
+    case Activation::silu:
+      for (float& x : values) x = x * sigmoid(x);
       return;
   }
   throw InternalError("unknown activation");
@@ -213,6 +274,22 @@ Tensor run_node(const Graph& graph, const Node& node, const std::vector<Tensor>&
       scale(batch, shape.channels, out, values[node.inputs[1]]);
       return out;
     }
+    case Op::max_pool:
+    case Op::average_pool:
+      return pool_windows(
+          {batch, shape.height, shape.width, shape.channels, shape.channels, node.kernel, node.stride, node.padding},
+          in, node.op == Op::max_pool);
+    case Op::multiply: {
+      Tensor out = in;
+      multiply(out, values[node.inputs[1]]);
+      return out;
+    }
+    case Op::concat:
+      return concat(in, shape.channels, values[node.inputs[1]], graph.nodes[node.inputs[1]].shape.channels);
+    case Op::resize:
+      return resize(batch, shape.height, shape.width, shape.channels, node.stride, in);
+    case Op::flatten:
+      return in;
     case Op::input:
       break;
   }
@@ -256,13 +333,13 @@ std::vector<long> subgraph_input_sizes(const Subgraph& s) {
     case SubgraphKind::depthwise:
       sizes.insert(sizes.end(), {c_out * taps, c_out});
       break;
-    case SubgraphKind::pool:
-      break;
     case SubgraphKind::squeeze_excite:
       sizes.insert(sizes.end(), {squeeze * c_in, squeeze, c_in * squeeze, c_in});
       break;
+    default:
+      break;
   }
-  if (s.residual) sizes.push_back(long(s.batch) * s.out_height() * s.out_width() * c_out);
+  if (s.has_second_input()) sizes.push_back(s.second_input_elements());
   return sizes;
 }
 
@@ -298,9 +375,35 @@ std::vector<float> run_subgraph_reference(const Subgraph& s, const std::vector<s
       scale(s.batch, s.in_channels, out, gate);
       break;
     }
+    case SubgraphKind::max_pool:
+    case SubgraphKind::average_pool:
+      out = pool_windows(conv, inputs[0], s.kind == SubgraphKind::max_pool);
+      break;
+    case SubgraphKind::add:
+      out = inputs[0];
+      add(out, inputs[1]);
+      break;
+    case SubgraphKind::multiply:
+      out = inputs[0];
+      multiply(out, inputs[1]);
+      break;
+    case SubgraphKind::scale:
+      out = inputs[0];
+      scale(s.batch, s.in_channels, out, inputs[1]);
+      break;
+    case SubgraphKind::activate:
+      out = inputs[0];
+      break;
+    case SubgraphKind::concat:
+      out = concat(inputs[0], s.in_channels, inputs[1], s.out_channels - s.in_channels);
+      break;
+    case SubgraphKind::resize:
+      out = resize(s.batch, s.height, s.width, s.in_channels, s.stride, inputs[0]);
+      break;
   }
-  activate(out, s.activation);
+  if (!s.activation_last) activate(out, s.activation);
   if (s.residual) add(out, inputs.back());
+  if (s.activation_last) activate(out, s.activation);
   return out;
 }
 

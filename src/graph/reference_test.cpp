@@ -32,6 +32,12 @@ double activate(double x, Activation activation) {
       return x <= -3 ? 0 : x >= 3 ? x : x * (x + 3) / 6;
     case Activation::hard_sigmoid:
       return x <= -3 ? 0 : x >= 3 ? 1 : (x + 3) / 6;
+    case Activation::relu6:
+      return x <= 0 ? 0 : x >= 6 ? 6 : x;
+    case Activation::sigmoid:
+      return 0.5 * (1 + std::tanh(x / 2));
+    case Activation::silu:
+      return 0.5 * x * (1 + std::tanh(x / 2));
   }
   return NAN;
 }
@@ -59,8 +65,9 @@ std::vector<double> scatter(const Subgraph& s, const std::vector<std::vector<flo
               }
             }
   for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = activate(out[i] + inputs[2][i % s.out_channels], s.activation);
-    if (s.residual) out[i] += inputs[3][i];
+    out[i] += inputs[2][i % s.out_channels];
+    const double residual = s.residual ? inputs[3][i] : 0;
+    out[i] = s.activation_last ? activate(out[i] + residual, s.activation) : activate(out[i], s.activation) + residual;
   }
   return out;
 }
@@ -84,8 +91,9 @@ TEST(Reference, ConvolutionsAgreeWithTheDefinition) {
     s.kernel = 1 + random.below(6);
     s.stride = 1 + random.below(3);
     s.padding = random.below(4);  // beyond the kernel too: outputs that see no input at all
-    s.activation = static_cast<Activation>(random.below(4));
+    s.activation = static_cast<Activation>(random.below(7));
     s.residual = random.below(2);
+    s.activation_last = s.residual && s.activation != Activation::none && random.below(2);
     if (s.height + 2 * s.padding < s.kernel || s.width + 2 * s.padding < s.kernel) continue;
     const auto inputs = random_inputs(random, s);
     expect_close(run_subgraph_reference(s, inputs), scatter(s, inputs), s.key());
@@ -158,6 +166,27 @@ TEST(Reference, DensePoolAndSqueezeExcite) {
   }
 }
 
+std::vector<float> run_key(const SubgraphKey& key, const std::vector<std::vector<float>>& inputs) {
+  return run_subgraph_reference(parse_subgraph(key), inputs);
+}
+
+TEST(Reference, KindsWithoutWeights) {
+  using V = std::vector<float>;
+  // A 3 x 3 image of one channel, all negative: padding must not win the maximum.
+  const V image{-1, -2, -3, -4, -5, -6, -7, -8, -9};
+  EXPECT_EQ(run_key("maxpool-f32-n1-h3-w3-i1-o1-k3-s2-p1-linear", {image}), (V{-1, -2, -4, -5}));
+  EXPECT_EQ(run_key("maxpool-f32-n1-h3-w3-i1-o1-k2-s1-p0-linear", {image}), (V{-1, -2, -4, -5}));
+  EXPECT_EQ(run_key("avgpool-f32-n1-h3-w3-i1-o1-k2-s2-p1-linear", {image}), (V{-0.25, -1.25, -2.75, -7}));
+  const V a{1, 2, 3, 4}, b{5, 6, -7, -8};  // two pixels of two channels
+  EXPECT_EQ(run_key("add-f32-n1-h1-w2-i2-o2-k1-s1-p0-relu", {a, b}), (V{6, 8, 0, 0}));
+  EXPECT_EQ(run_key("multiply-f32-n1-h1-w2-i2-o2-k1-s1-p0-relu6", {a, b}), (V{5, 6, 0, 0}));
+  EXPECT_EQ(run_key("scale-f32-n1-h1-w2-i2-o2-k1-s1-p0-linear", {a, {2, -1}}), (V{2, -2, 6, -4}));
+  EXPECT_EQ(run_key("scale-f32-n2-h1-w1-i2-o2-k1-s1-p0-linear", {a, b}), (V{5, 12, -21, -32}));
+  EXPECT_EQ(run_key("concat-f32-n2-h1-w1-i2-o3-k1-s1-p0-linear", {a, {9, 8}}), (V{1, 2, 9, 3, 4, 8}));
+  EXPECT_EQ(run_key("resize-f32-n1-h1-w2-i2-o2-k1-s2-p0-linear", {a}),
+            (V{1, 2, 1, 2, 3, 4, 3, 4, 1, 2, 1, 2, 3, 4, 3, 4}));
+}
+
 TEST(Reference, ActivationsAtTheirCorners) {
   auto run = [](Activation activation, float x) {
     Graph graph;
@@ -173,6 +202,12 @@ TEST(Reference, ActivationsAtTheirCorners) {
   EXPECT_FLOAT_EQ(run(Activation::hard_sigmoid, -4), 0);
   EXPECT_FLOAT_EQ(run(Activation::hard_sigmoid, 0), 0.5);
   EXPECT_FLOAT_EQ(run(Activation::hard_sigmoid, 4), 1);
+  EXPECT_FLOAT_EQ(run(Activation::relu6, -1), 0);
+  EXPECT_FLOAT_EQ(run(Activation::relu6, 7), 6);
+  EXPECT_FLOAT_EQ(run(Activation::sigmoid, -200), 0);
+  EXPECT_FLOAT_EQ(run(Activation::sigmoid, 0), 0.5);
+  EXPECT_FLOAT_EQ(run(Activation::silu, -200), 0);
+  EXPECT_FLOAT_EQ(run(Activation::silu, 30), 30);
 }
 
 TEST(Reference, BatchNormInInferenceMode) {

@@ -10,19 +10,59 @@
 namespace sonar {
 namespace {
 
-constexpr std::array<std::pair<SubgraphKind, const char*>, 5> kKinds{{{SubgraphKind::conv, "conv"},
-                                                                      {SubgraphKind::depthwise, "depthwise"},
-                                                                      {SubgraphKind::pool, "pool"},
-                                                                      {SubgraphKind::dense, "dense"},
-                                                                      {SubgraphKind::squeeze_excite, "se"}}};
-constexpr std::array<std::pair<Activation, const char*>, 4> kActivations{{{Activation::none, "linear"},
+constexpr std::array<std::pair<SubgraphKind, const char*>, 13> kKinds{{{SubgraphKind::conv, "conv"},
+                                                                       {SubgraphKind::depthwise, "depthwise"},
+                                                                       {SubgraphKind::pool, "pool"},
+                                                                       {SubgraphKind::dense, "dense"},
+                                                                       {SubgraphKind::squeeze_excite, "se"},
+                                                                       {SubgraphKind::max_pool, "maxpool"},
+                                                                       {SubgraphKind::average_pool, "avgpool"},
+                                                                       {SubgraphKind::add, "add"},
+                                                                       {SubgraphKind::multiply, "multiply"},
+                                                                       {SubgraphKind::scale, "scale"},
+                                                                       {SubgraphKind::activate, "activate"},
+                                                                       {SubgraphKind::concat, "concat"},
+                                                                       {SubgraphKind::resize, "resize"}}};
+constexpr std::array<std::pair<Activation, const char*>, 7> kActivations{{{Activation::none, "linear"},
                                                                           {Activation::relu, "relu"},
                                                                           {Activation::hard_swish, "hswish"},
-                                                                          {Activation::hard_sigmoid, "hsigmoid"}}};
+                                                                          {Activation::hard_sigmoid, "hsigmoid"},
+                                                                          {Activation::relu6, "relu6"},
+                                                                          {Activation::sigmoid, "sigmoid"},
+                                                                          {Activation::silu, "silu"}}};
 
 [[noreturn]] void refuse(const SubgraphKey& key, std::string_view part) {
   throw UserError("'" + key + "' is no subgraph key (at '" + std::string(part) +
                   "'); a key reads like conv-f32-n1-h32-w32-i3-o16-k3-s1-p1-hswish");
+}
+
+/// What the fields cannot say together. The kinds that came first keep what their program spaces check.
+bool is_possible(const Subgraph& s) {
+  if (s.activation_last &&
+      (s.activation == Activation::none || s.kind == SubgraphKind::pool || s.kind >= SubgraphKind::squeeze_excite))
+    return false;
+  if (s.kind <= SubgraphKind::squeeze_excite) return true;
+  const bool window = s.kind == SubgraphKind::max_pool || s.kind == SubgraphKind::average_pool;
+  const bool own_activation = s.kind == SubgraphKind::add || s.kind == SubgraphKind::multiply ||
+                              s.kind == SubgraphKind::scale || s.kind == SubgraphKind::activate;
+  if (s.residual || (!own_activation && s.activation != Activation::none)) return false;
+  if (s.kind == SubgraphKind::activate && s.activation == Activation::none) return false;
+  if (window ? s.padding >= s.kernel : s.kernel != 1 || s.padding != 0) return false;
+  if (!window && s.kind != SubgraphKind::resize && s.stride != 1) return false;
+  return s.kind == SubgraphKind::concat ? s.out_channels > s.in_channels : s.out_channels == s.in_channels;
+}
+
+int out_extent(const Subgraph& s, int extent) {
+  switch (s.kind) {
+    case SubgraphKind::pool:
+      return 1;
+    case SubgraphKind::resize:
+      return extent * s.stride;
+    case SubgraphKind::squeeze_excite:
+      return extent;
+    default:
+      return (extent + 2 * s.padding - s.kernel) / s.stride + 1;
+  }
 }
 
 }  // namespace
@@ -39,16 +79,20 @@ const char* to_text(Activation activation) {
   throw InternalError("unknown activation");
 }
 
-int Subgraph::out_height() const {
-  if (kind == SubgraphKind::pool) return 1;
-  if (kind == SubgraphKind::squeeze_excite) return height;
-  return (height + 2 * padding - kernel) / stride + 1;
+int Subgraph::out_height() const { return out_extent(*this, height); }
+
+int Subgraph::out_width() const { return out_extent(*this, width); }
+
+bool Subgraph::has_second_input() const {
+  return residual || kind == SubgraphKind::add || kind == SubgraphKind::multiply || kind == SubgraphKind::scale ||
+         kind == SubgraphKind::concat;
 }
 
-int Subgraph::out_width() const {
-  if (kind == SubgraphKind::pool) return 1;
-  if (kind == SubgraphKind::squeeze_excite) return width;
-  return (width + 2 * padding - kernel) / stride + 1;
+long Subgraph::second_input_elements() const {
+  if (!has_second_input()) return 0;
+  if (kind == SubgraphKind::scale) return long(batch) * in_channels;
+  const long channels = kind == SubgraphKind::concat ? out_channels - in_channels : out_channels;
+  return long(batch) * out_height() * out_width() * channels;
 }
 
 double Subgraph::macs() const {
@@ -63,6 +107,17 @@ double Subgraph::macs() const {
       return double(batch) * height * width * in_channels;
     case SubgraphKind::squeeze_excite:
       return double(batch) * (2.0 * height * width * in_channels + 2.0 * in_channels * squeeze);
+    case SubgraphKind::average_pool:
+      return out_pixels * out_channels * kernel * kernel;
+    case SubgraphKind::multiply:
+    case SubgraphKind::scale:
+      return out_pixels * out_channels;
+    case SubgraphKind::max_pool:
+    case SubgraphKind::add:
+    case SubgraphKind::activate:
+    case SubgraphKind::concat:
+    case SubgraphKind::resize:
+      return 0;
   }
   throw InternalError("unknown subgraph kind");
 }
@@ -74,12 +129,11 @@ double Subgraph::weight_bytes() const {
       return 4.0 * out_channels * (double(kernel) * kernel * in_channels + 1);
     case SubgraphKind::depthwise:
       return 4.0 * out_channels * (kernel * kernel + 1);
-    case SubgraphKind::pool:
-      return 0;
     case SubgraphKind::squeeze_excite:
       return 4.0 * (2.0 * in_channels * squeeze + squeeze + in_channels);
+    default:
+      return 0;
   }
-  throw InternalError("unknown subgraph kind");
 }
 
 SubgraphKey Subgraph::key() const {
@@ -94,8 +148,9 @@ SubgraphKey Subgraph::key() const {
   add('s', stride);
   add('p', padding);
   if (kind == SubgraphKind::squeeze_excite) add('q', squeeze);
+  if (activation_last) text += "-res";
   text += std::string("-") + to_text(activation);
-  if (residual) text += "-res";
+  if (residual && !activation_last) text += "-res";
   return text;
 }
 
@@ -129,7 +184,11 @@ Subgraph parse_subgraph(const SubgraphKey& key) {
   number('s', result.stride);
   number('p', result.padding);
   if (result.kind == SubgraphKind::squeeze_excite) number('q', result.squeeze);
-  const std::string_view activation = next();
+  std::string_view activation = next();
+  if (activation == "res") {
+    result.residual = result.activation_last = true;
+    activation = next();
+  }
   known = false;
   for (auto [value, text] : kActivations)
     if (activation == text) result.activation = value, known = true;
@@ -139,7 +198,7 @@ Subgraph parse_subgraph(const SubgraphKey& key) {
     result.residual = true;
   }
   if (result.batch < 1 || result.height < 1 || result.width < 1 || result.in_channels < 1 || result.out_channels < 1 ||
-      result.kernel < 1 || result.stride < 1 || result.key() != key)
+      result.kernel < 1 || result.stride < 1 || !is_possible(result) || result.key() != key)
     refuse(key, key);
   return result;
 }

@@ -4,8 +4,22 @@
 namespace sonar {
 
 /// Stored by number in run stores: never renumber.
-enum class SubgraphKind { conv = 1, depthwise = 2, pool = 3, dense = 4, squeeze_excite = 5 };
-enum class Activation { none = 0, relu = 1, hard_swish = 2, hard_sigmoid = 3 };
+enum class SubgraphKind {
+  conv = 1,
+  depthwise = 2,
+  pool = 3,
+  dense = 4,
+  squeeze_excite = 5,
+  max_pool = 6,
+  average_pool = 7,
+  add = 8,
+  multiply = 9,
+  scale = 10,
+  activate = 11,
+  concat = 12,
+  resize = 13
+};
+enum class Activation { none = 0, relu = 1, hard_swish = 2, hard_sigmoid = 3, relu6 = 4, sigmoid = 5, silu = 6 };
 
 /// The canonical text of a Subgraph; the same key in two networks is one subgraph.
 using SubgraphKey = std::string;
@@ -16,7 +30,15 @@ using SubgraphKey = std::string;
 ///   pool            y = mean over height and width; output 1 x 1 x c
 ///   dense           y = act(w x + b)                w: [out][in]; height = width = 1
 ///   squeeze_excite  y = x * hard_sigmoid(w2 relu(w1 mean(x) + b1) + b2)   w1: [squeeze][c], w2: [c][squeeze]
-/// r is the residual input, of the output's shape, added after the activation.
+///   max_pool        y = max over a window of kernel x kernel; padding counts as nothing
+///   average_pool    y = mean over a window; padding counts as zeros
+///   add             y = act(x + z)                  z: of x's shape
+///   multiply        y = act(x * z)                  z: of x's shape
+///   scale           y = act(x * z)                  z: 1 x 1 x c, a factor of each channel
+///   activate        y = act(x)
+///   concat          y = x, then z, along the channels; z: out_channels - in_channels channels
+///   resize          y[i][j] = x[i / stride][j / stride]: nearest, enlarged by the stride
+/// r is the residual input, of the output's shape, added after the activation, or before it with activation_last.
 struct Subgraph {
   SubgraphKind kind = SubgraphKind::conv;
   int batch = 1;
@@ -25,15 +47,21 @@ struct Subgraph {
   int kernel = 1, stride = 1, padding = 0;  // square, symmetric
   int squeeze = 0;                          // squeeze_excite only: channels of the bottleneck
   Activation activation = Activation::none;
-  bool residual = false;
+  bool residual = false;         // conv, depthwise, dense
+  bool activation_last = false;  // y = act(conv(x, w) + b + r); only with a residual and an activation
 
   int out_height() const;
   int out_width() const;
-  /// Multiply-accumulates of one run, whole batch.
+  /// Whether the program takes a second activation: the residual r, or the operand z.
+  bool has_second_input() const;
+  /// Of the second activation, whole batch.
+  long second_input_elements() const;
+  /// Multiply-accumulates of one run, whole batch; 0 for kinds that only compare, add or copy.
   double macs() const;
   /// Bytes of weights and biases.
   double weight_bytes() const;
-  /// "conv-f32-n1-h32-w32-i3-o16-k3-s1-p1-hswish-res"
+  /// "conv-f32-n1-h32-w32-i3-o16-k3-s1-p1-hswish-res"; activation and residual stand in the order in which they are
+  /// applied ("...-res-relu" with activation_last).
   SubgraphKey key() const;
   bool operator==(const Subgraph&) const = default;
 };

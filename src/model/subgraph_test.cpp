@@ -12,9 +12,9 @@ namespace {
 
 TEST(Subgraph, KeyRoundTripsOverRandomSubgraphs) {
   Random random(7);
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < 4000; ++i) {
     Subgraph s;
-    s.kind = static_cast<SubgraphKind>(1 + random.below(5));
+    s.kind = static_cast<SubgraphKind>(1 + random.below(13));
     s.batch = 1 + random.below(32);
     s.height = 1 + random.below(224);
     s.width = 1 + random.below(224);
@@ -24,8 +24,21 @@ TEST(Subgraph, KeyRoundTripsOverRandomSubgraphs) {
     s.stride = 1 + random.below(2);
     s.padding = random.below(4);
     s.squeeze = s.kind == SubgraphKind::squeeze_excite ? 1 + random.below(240) : 0;
-    s.activation = static_cast<Activation>(random.below(4));
+    s.activation = static_cast<Activation>(random.below(7));
     s.residual = random.below(2);
+    const bool weighted =
+        s.kind == SubgraphKind::conv || s.kind == SubgraphKind::depthwise || s.kind == SubgraphKind::dense;
+    s.activation_last = weighted && s.residual && s.activation != Activation::none && random.below(2);
+    if (s.kind >= SubgraphKind::max_pool) {
+      const bool window = s.kind <= SubgraphKind::average_pool;
+      s.residual = false;
+      s.out_channels = s.in_channels + (s.kind == SubgraphKind::concat ? 1 + random.below(100) : 0);
+      if (!window) s.kernel = 1;
+      s.padding = window ? random.below(s.kernel) : 0;
+      if (!window && s.kind != SubgraphKind::resize) s.stride = 1;
+      if (window || s.kind >= SubgraphKind::concat) s.activation = Activation::none;
+      if (s.kind == SubgraphKind::activate) s.activation = static_cast<Activation>(1 + random.below(6));
+    }
     EXPECT_EQ(parse_subgraph(s.key()), s) << s.key();
   }
 }
@@ -40,11 +53,40 @@ TEST(Subgraph, EveryTruncationOfAKeyIsRefusedOrDifferent) {
   }
 }
 
+TEST(Subgraph, KeysOfRecordsStayAsTheyAre) {
+  Subgraph s{.kind = SubgraphKind::conv, .batch = 1, .height = 32, .width = 30, .in_channels = 3, .out_channels = 16};
+  s.kernel = 3, s.padding = 1, s.activation = Activation::hard_swish, s.residual = true;
+  EXPECT_EQ(s.key(), "conv-f32-n1-h32-w30-i3-o16-k3-s1-p1-hswish-res");
+  s.activation_last = true;
+  EXPECT_EQ(s.key(), "conv-f32-n1-h32-w30-i3-o16-k3-s1-p1-res-hswish");
+  s.kind = SubgraphKind::squeeze_excite, s.squeeze = 8, s.activation = Activation::none;
+  s.residual = s.activation_last = false;
+  EXPECT_EQ(s.key(), "se-f32-n1-h32-w30-i3-o16-k3-s1-p1-q8-linear");
+}
+
+TEST(Subgraph, RefusesWhatNoProgramComputes) {
+  for (const char* key : {"conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-linear", "pool-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu",
+                          "conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu-res", "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p2-linear",
+                          "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p0-relu", "add-f32-n1-h8-w8-i4-o4-k1-s1-p0-relu-res",
+                          "add-f32-n1-h8-w8-i4-o5-k1-s1-p0-relu", "activate-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear",
+                          "concat-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear", "scale-f32-n1-h8-w8-i4-o4-k3-s1-p1-linear"})
+    EXPECT_THROW(parse_subgraph(key), UserError) << key;
+}
+
 TEST(Subgraph, ShapesAndMacs) {
   Subgraph s = parse_subgraph("conv-f32-n2-h32-w30-i3-o16-k3-s2-p1-hswish");
   EXPECT_EQ(s.out_height(), 16);
   EXPECT_EQ(s.out_width(), 15);
   EXPECT_DOUBLE_EQ(s.macs(), 2.0 * 16 * 15 * 16 * 27);
+  s = parse_subgraph("resize-f32-n1-h4-w5-i3-o3-k1-s2-p0-linear");
+  EXPECT_EQ(s.out_height(), 8);
+  EXPECT_EQ(s.out_width(), 10);
+  s = parse_subgraph("maxpool-f32-n1-h112-w112-i64-o64-k3-s2-p1-linear");
+  EXPECT_EQ(s.out_height(), 56);
+  s = parse_subgraph("concat-f32-n2-h4-w5-i3-o10-k1-s1-p0-linear");
+  EXPECT_EQ(s.second_input_elements(), 2 * 4 * 5 * 7);
+  s = parse_subgraph("scale-f32-n2-h4-w5-i3-o3-k1-s1-p0-linear");
+  EXPECT_EQ(s.second_input_elements(), 6);
 }
 
 TEST(Random, BelowCoversItsRangeAndStreamsDiffer) {

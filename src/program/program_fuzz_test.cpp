@@ -167,9 +167,7 @@ TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
   compile_run_and_compare(target, make_trials(target, GetParam(), 2, 3, random), false);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz,
-                         testing::Values(SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool,
-                                         SubgraphKind::dense, SubgraphKind::squeeze_excite),
+INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz, testing::ValuesIn(kEveryKind),
                          [](const auto& info) { return std::string(to_text(info.param)); });
 
 }  // namespace

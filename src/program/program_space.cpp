@@ -140,6 +140,16 @@ std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const
       return make_dense_space(subgraph, target);
     case SubgraphKind::squeeze_excite:
       return make_squeeze_excite_space(subgraph, target);
+    case SubgraphKind::max_pool:
+    case SubgraphKind::average_pool:
+      return make_window_pool_space(subgraph, target);
+    case SubgraphKind::add:
+    case SubgraphKind::multiply:
+    case SubgraphKind::scale:
+    case SubgraphKind::activate:
+    case SubgraphKind::concat:
+    case SubgraphKind::resize:
+      return make_elementwise_space(subgraph, target);
   }
   throw InternalError("unknown subgraph kind");
 }

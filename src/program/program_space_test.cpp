@@ -12,9 +12,6 @@
 namespace sonar {
 namespace {
 
-constexpr SubgraphKind kKinds[] = {SubgraphKind::conv, SubgraphKind::depthwise, SubgraphKind::pool, SubgraphKind::dense,
-                                   SubgraphKind::squeeze_excite};
-
 Target target_of(int vector_floats, int threads = 1) {
   Target target;
   target.halide = "host";
@@ -35,13 +32,14 @@ std::string message_of(const std::function<void()>& function) {
 
 TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
   Random random(1);
-  for (int i = 0; i < 600; ++i) {
-    Subgraph subgraph = random_subgraph(kKinds[i % 5], random);
+  for (int i = 0; i < 1300; ++i) {
+    Subgraph subgraph = random_subgraph(kEveryKind[i % kEveryKind.size()], random);
     if (random.below(3) == 0) {  // large ones too: nothing is compiled here
       subgraph.in_channels = 1 + random.below(1000);
-      subgraph.out_channels = subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense
-                                  ? 1 + random.below(1000)
-                                  : subgraph.in_channels;
+      subgraph.out_channels =
+          subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense
+              ? 1 + random.below(1000)
+              : subgraph.in_channels + (subgraph.kind == SubgraphKind::concat ? 1 + random.below(500) : 0);
     }
     constexpr int kLanes[] = {1, 4, 8, 16};
     const auto space = make_program_space(subgraph, target_of(kLanes[random.below(4)], 1 + random.below(2)));
@@ -67,8 +65,8 @@ TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
 
 TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
   Random random(2);
-  for (int i = 0; i < 300; ++i) {
-    const Subgraph subgraph = random_subgraph(kKinds[i % 5], random);
+  for (int i = 0; i < 650; ++i) {
+    const Subgraph subgraph = random_subgraph(kEveryKind[i % kEveryKind.size()], random);
     const auto space = make_program_space(subgraph, target_of(16));
     const std::vector<Argument> arguments = space->arguments(space->random(random));
     auto elements = [](const Argument& a) {
@@ -96,7 +94,7 @@ TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
         weights += elements(a);
       }
     }
-    EXPECT_EQ(residual, subgraph.residual);
+    EXPECT_EQ(residual, subgraph.has_second_input());
     EXPECT_DOUBLE_EQ(weights * 4, subgraph.weight_bytes()) << subgraph.key();
   }
 }

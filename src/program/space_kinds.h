@@ -12,5 +12,7 @@ std::unique_ptr<ProgramSpace> make_depthwise_space(const Subgraph& subgraph, con
 std::unique_ptr<ProgramSpace> make_pool_space(const Subgraph& subgraph, const Target& target);
 std::unique_ptr<ProgramSpace> make_dense_space(const Subgraph& subgraph, const Target& target);
 std::unique_ptr<ProgramSpace> make_squeeze_excite_space(const Subgraph& subgraph, const Target& target);
+std::unique_ptr<ProgramSpace> make_window_pool_space(const Subgraph& subgraph, const Target& target);
+std::unique_ptr<ProgramSpace> make_elementwise_space(const Subgraph& subgraph, const Target& target);
 
 }  // namespace sonar

@@ -43,13 +43,17 @@ std::vector<Architecture> choose_architectures(const Config& config, const Space
   return result;
 }
 
-Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch) {
+Candidate make_candidate(const std::string& name, const Graph& graph, int batch) {
   Candidate candidate;
-  candidate.architecture = architecture;
-  candidate.graph = space.lower(architecture, classes);
+  candidate.architecture = {name};
+  candidate.graph = graph;
   candidate.uses = partition(fold_batch_norm(candidate.graph, {}).graph, batch);
   candidate.counts = count_subgraphs(candidate.uses);
   return candidate;
+}
+
+Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch) {
+  return make_candidate(architecture.name, space.lower(architecture, classes), batch);
 }
 
 NetworkRow network_row(const Candidate& candidate) {

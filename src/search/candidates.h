@@ -26,6 +26,7 @@ struct Candidate {
 };
 
 /// `batch`: images per inference.
+Candidate make_candidate(const std::string& name, const Graph& graph, int batch);
 Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch);
 
 NetworkRow network_row(const Candidate& candidate);

@@ -75,7 +75,7 @@ const std::vector<float>& ProgramMeasurer::expected(const Subgraph& subgraph) {
   const std::vector<long> sizes = subgraph_input_sizes(subgraph);
   for (size_t i = 0; i < sizes.size(); ++i) {
     // Order of the arguments: input, (weight, bias)*, residual.
-    const bool last_is_residual = subgraph.residual && i + 1 == sizes.size();
+    const bool last_is_residual = subgraph.has_second_input() && i + 1 == sizes.size();
     const Argument::Role role = i == 0             ? Argument::Role::input
                                 : last_is_residual ? Argument::Role::residual
                                 : i % 2 == 1       ? Argument::Role::weight

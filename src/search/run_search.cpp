@@ -1,4 +1,6 @@
 // The table of contents of a search: one call for each stage. `tune` and `train` are the same for one network.
+#include <filesystem>
+
 #include "search/search_run.h"
 
 namespace sonar {
@@ -35,6 +37,11 @@ RunEnd run_search(const Config& config, const RunOptions& options) {
 
 RunEnd run_tune(const Config& config, const std::string& architecture, const RunOptions& options) {
   return carry_out(SearchRun(config, options, SearchRun::Purpose::tune, architecture));
+}
+
+RunEnd run_tune_onnx(const Config& config, const std::string& file, const RunOptions& options) {
+  return carry_out(SearchRun(config, options, SearchRun::Purpose::tune, std::filesystem::path(file).stem().string(),
+                             import_onnx(file)));
 }
 
 RunEnd run_train(const Config& config, const std::string& architecture, const RunOptions& options) {

@@ -6,10 +6,12 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "onnx/import_onnx.h"
 #include "policy/halving.h"
 #include "records/record_library.h"
 #include "search/candidates.h"
@@ -22,8 +24,9 @@ namespace sonar {
 class SearchRun {
  public:
   enum class Purpose { search, tune, train };
-  /// `architecture`: the one network of `tune` and `train`.
-  SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& architecture = "");
+  /// `only`: the one network of `tune` and `train`; with `imported`, its graph and the name it goes by.
+  SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& only = "",
+            std::optional<ImportedNetwork> imported = std::nullopt);
   ~SearchRun();
 
   void open_store();         // the folder, its lock, its configuration, room on the disk
@@ -131,6 +134,7 @@ class SearchRun {
   RunOptions options_;
   Purpose purpose_;
   std::string only_;
+  std::optional<ImportedNetwork> imported_;
   std::unique_ptr<RunStore> store_;
   ActiveClock clock_;
   EventQueue events_;

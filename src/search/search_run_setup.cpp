@@ -37,8 +37,9 @@ double free_bytes(const std::string& folder) {
 
 }  // namespace
 
-SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& architecture)
-    : config_(config), options_(options), purpose_(purpose), only_(architecture) {
+SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose purpose, const std::string& only,
+                     std::optional<ImportedNetwork> imported)
+    : config_(config), options_(options), purpose_(purpose), only_(only), imported_(std::move(imported)) {
   if (purpose_ == Purpose::search) {
     const bool counted = config_.search.epochs > 0 || config_.search.programs > 0;
     if (!exhaustive() && config_.search.time.empty() && !(config_.search.epochs > 0 && config_.search.programs > 0))
@@ -66,6 +67,7 @@ void SearchRun::open_store() {
   const char* verb = purpose_ == Purpose::search ? "search" : purpose_ == Purpose::tune ? "tune" : "train";
   bound.emplace_back("verb",
                      (only_.empty() ? verb : verb + (" " + only_)) + (options_.from_records ? " from records" : ""));
+  if (imported_) bound.emplace_back("onnx file", fmt::format("{:016x}", imported_->file_hash));
   store_->bind_configuration(bound);
   std::ofstream file(options_.folder + "/config.toml");
   file << "# As resolved; the run is bound to it.\n" << to_toml(config_);
@@ -88,6 +90,10 @@ void SearchRun::open_store() {
 bool SearchRun::already_finished() const { return store_->value("finished") == "1"; }
 
 void SearchRun::open_data() {
+  if (imported_) {
+    for (const std::string& note : imported_->notes) say("data", note);
+    return;
+  }
   if (purpose_ == Purpose::tune) {
     classes_ = classes_of(config_);
     return;
@@ -121,10 +127,12 @@ void SearchRun::open_data() {
 }
 
 void SearchRun::choose_candidates() {
-  space_ = make_space(config_);
+  if (!imported_) space_ = make_space(config_);
   std::vector<Architecture> architectures;
   const std::vector<NetworkRow> recorded = store_->networks();
-  if (!recorded.empty()) {
+  if (imported_) {
+    architectures.push_back({only_});
+  } else if (!recorded.empty()) {
     for (const NetworkRow& row : recorded) architectures.push_back({row.name});
   } else if (!only_.empty()) {
     space_->check({only_});
@@ -197,7 +205,9 @@ void SearchRun::choose_candidates() {
   double lowest_bound = std::numeric_limits<double>::infinity(), checkpoint_bytes = 0;
   for (const Architecture& architecture : architectures) {
     Network network;
-    network.candidate = lower(*space_, architecture, classes_, static_cast<int>(config_.device.batch));
+    const int batch = static_cast<int>(config_.device.batch);
+    network.candidate =
+        imported_ ? make_candidate(only_, imported_->graph, batch) : lower(*space_, architecture, classes_, batch);
     network.row = network_row(network.candidate);
     network.graph_json = graph_to_json(network.candidate.graph);
     rows.push_back(network.row);

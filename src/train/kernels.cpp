@@ -162,6 +162,8 @@ SONAR_INLINE void gradient_of_rows(const float* __restrict dy, const float* __re
     case Activation::hard_sigmoid:      \
       CALL(Activation::hard_sigmoid);   \
       break;                            \
+    default:                            \
+      break;                            \
   }
 
 SONAR_VECTOR_CLONES

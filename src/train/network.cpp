@@ -23,6 +23,8 @@ torch::Tensor activate(const torch::Tensor& x, Activation activation) {
       return torch::hardswish(x);
     case Activation::hard_sigmoid:
       return torch::hardsigmoid(x);
+    default:
+      break;
   }
   throw InternalError("an activation that no network has");
 }
@@ -44,6 +46,17 @@ bool is_decayed(const Node& node, const std::string& name) {
 
 bool is_statistic(const std::string& name) { return name.ends_with(".running_mean") || name.ends_with(".running_var"); }
 
+/// Imported networks are tuned, not trained; their further operators and activations have no kernels here.
+void refuse_untrainable(const Graph& graph) {
+  for (const Node& node : graph.nodes) {
+    if (node.op > Op::scale)
+      throw UserError("network: node '" + node.name + "' has an operator that cannot be trained; only tune it");
+    if (node.activation > Activation::hard_sigmoid)
+      throw UserError("network: node '" + node.name + "' has the activation " + to_text(node.activation) +
+                      ", which cannot be trained; only tune it");
+  }
+}
+
 std::vector<int> consumers_of(const Graph& graph) {
   std::vector<int> consumers(graph.nodes.size());
   for (const Node& node : graph.nodes) {
@@ -56,6 +69,7 @@ std::vector<int> consumers_of(const Graph& graph) {
 
 Network::Network(const Graph& graph, const torch::Device& device)
     : graph_(graph), device_(device), layers_(graph.nodes.size()), last_use_(graph.nodes.size()) {
+  refuse_untrainable(graph);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     for (int input : graph.nodes[i].inputs) last_use_[size_t(input)] = int(i);
   }
@@ -194,6 +208,8 @@ torch::Tensor Network::run_node(size_t index, const std::vector<torch::Tensor>& 
       return torch::linear(x.flatten(1), layer.weight, layer.bias).unsqueeze(-1).unsqueeze(-1);
     case Op::scale:
       return x * values[size_t(node.inputs[1])];
+    default:
+      break;
   }
   throw InternalError("network: node " + node.name + " cannot be run");
 }

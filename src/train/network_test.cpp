@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "graph/reference.h"
+#include "model/error.h"
 #include "model/random.h"
 #include "train/batch_norm.h"
 #include "train/device_render.h"
@@ -58,6 +59,23 @@ TEST(Network, InferenceIsTheReferenceExecutors) {
     folded_network.set_parameters(folded.parameters);
     expect_close(folded_network.forward(as_tensor(images, graph), false), expected);
   }
+}
+
+TEST(Network, RefusesWhatOnlyImportedNetworksHold) {
+  auto refusal = [](const Graph& graph) -> std::string {
+    try {
+      Network network(graph, torch::kCPU);
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  Graph pooled;
+  pooled.add_window_pool(pooled.add_input({8, 8, 3}), "pool", Op::max_pool, 2, 2, 0);
+  EXPECT_EQ(refusal(pooled), "network: node 'pool' has an operator that cannot be trained; only tune it");
+  Graph smooth;
+  smooth.add_activation(smooth.add_input({8, 8, 3}), "act", Activation::silu);
+  EXPECT_EQ(refusal(smooth), "network: node 'act' has the activation silu, which cannot be trained; only tune it");
 }
 
 TEST(Network, ParametersComeBackAsTheyWentIn) {

@@ -30,6 +30,16 @@ Lowered lower(const ProgramSpace& space, const Knobs& knobs) {
       return lower_dense(space, knobs);
     case SubgraphKind::squeeze_excite:
       return lower_squeeze_excite(space, knobs);
+    case SubgraphKind::max_pool:
+    case SubgraphKind::average_pool:
+      return lower_window_pool(space, knobs);
+    case SubgraphKind::add:
+    case SubgraphKind::multiply:
+    case SubgraphKind::scale:
+    case SubgraphKind::activate:
+    case SubgraphKind::concat:
+    case SubgraphKind::resize:
+      return lower_elementwise(space, knobs);
   }
   throw InternalError("unknown subgraph kind");
 }

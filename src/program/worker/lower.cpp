@@ -30,8 +30,20 @@ Expr activate(Activation activation, Expr x) {
       return x * (clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6));
     case Activation::hard_sigmoid:
       return clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
+    case Activation::relu6:
+      return clamp(x, 0.0f, 6.0f);
+    case Activation::sigmoid:
+      return 1.0f / (1.0f + exp(-x));
+    case Activation::silu:
+      return x / (1.0f + exp(-x));
   }
   throw InternalError("unknown activation");
+}
+
+Expr epilogue(const Subgraph& subgraph, Expr sum, Expr residual) {
+  if (!subgraph.residual) return activate(subgraph.activation, sum);
+  if (subgraph.activation_last) return activate(subgraph.activation, sum + residual);
+  return activate(subgraph.activation, sum) + residual;
 }
 
 TailStrategy inside_tail(int extent, int factor) {

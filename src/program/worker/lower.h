@@ -19,6 +19,8 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_pool(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_dense(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_window_pool(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_elementwise(const ProgramSpace& space, const Knobs& knobs);
 
 /// A dense float32 tensor: bounds and strides are constants in the code, which then reads nothing of the buffer but its
 /// host pointer.
@@ -26,6 +28,10 @@ Halide::ImageParam dense_input(const std::string& name, const std::vector<int>& 
 void declare_dense(Halide::OutputImageParam parameter, const std::vector<int>& extents);
 
 Halide::Expr activate(Activation activation, Halide::Expr x);
+
+/// What follows the sum of a conv, depthwise or dense subgraph: activation and residual in their order. `residual` is
+/// undefined where there is none.
+Halide::Expr epilogue(const Subgraph& subgraph, Halide::Expr sum, Halide::Expr residual);
 
 /// The tail of a split of an output axis whose last tile may be shifted back inside.
 Halide::TailStrategy inside_tail(int extent, int factor);

@@ -37,13 +37,13 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
   Func output("output");
-  Expr value = activate(subgraph.activation, sum(c % tile, x, y, n, c / tile));
+  Expr residual_value;
   if (subgraph.residual) {
     ImageParam residual = dense_input("residual", arguments[3].extents);
-    value += residual(c, x, y, n);
+    residual_value = residual(c, x, y, n);
     lowered.arguments.push_back(residual);
   }
-  output(c, x, y, n) = value;
+  output(c, x, y, n) = epilogue(subgraph, sum(c % tile, x, y, n, c / tile), residual_value);
   declare_dense(output.output_buffer(), arguments.back().extents);
 
   Var co("co"), ci("ci"), cv("cv"), xo("xo"), xi("xi"), yo("yo"), yi("yi"), group("group"), band("band"), both("both");

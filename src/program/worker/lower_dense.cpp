@@ -10,13 +10,13 @@ namespace {
 Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, Expr sum, const Var& o,
             const Var& b, Lowered& lowered) {
   Func output("output");
-  Expr value = activate(subgraph.activation, sum);
+  Expr residual_value;
   if (subgraph.residual) {
     ImageParam residual = dense_input("residual", arguments[3].extents);
-    value += residual(o, b);
+    residual_value = residual(o, b);
     lowered.arguments.push_back(residual);
   }
-  output(o, b) = value;
+  output(o, b) = epilogue(subgraph, sum, residual_value);
   declare_dense(output.output_buffer(), arguments.back().extents);
   return output;
 }
