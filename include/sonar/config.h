@@ -23,6 +23,8 @@ struct Config {
     std::string share = "steps";         // steps, seconds
     std::string scheduler = "gradient";  // gradient, paper
     std::string latency = "sum";         // sum: of the subgraphs' best programs; end-to-end: measured
+    bool cost_model = true;              // programs are chosen by predicted speed
+    bool transfer = true;                // a subgraph starts from the best programs of similar ones
     int64_t batch_programs = 64;         // beta: programs tried in a batch, at most
     int64_t full_programs = 256;         // programs per subgraph that count as tuned in full
     int64_t minimum_slice_steps = 10;    // the least further training that teaches something

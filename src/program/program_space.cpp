@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "model/error.h"
@@ -32,6 +34,9 @@ int another_value(const KnobSpec& spec, int value, Random& random) {
   }
   return spec.values[next];
 }
+
+/// Between two values of one knob; zero is a choice of its own in most knobs, hence the offset.
+double steps_between(int a, int b) { return std::abs(std::log2((a + 1.0) / (b + 1.0))); }
 
 }  // namespace
 
@@ -82,6 +87,48 @@ Knobs ProgramSpace::crossover(const Knobs& a, const Knobs& b, Random& random) co
     if (why_illegal(child).empty()) return child;
   }
   return random.below(2) == 0 ? a : b;
+}
+
+Knobs ProgramSpace::closest_legal(const std::vector<std::pair<std::string, int>>& named) const {
+  const std::vector<KnobSpec>& specs = knobs();
+  const Knobs fallback = default_program();
+  Knobs wanted = fallback;
+  for (size_t i = 0; i < specs.size(); ++i)
+    for (const auto& [name, value] : named)
+      if (name == specs[i].name && value >= 0)
+        wanted[i] = *std::min_element(specs[i].values.begin(), specs[i].values.end(),
+                                      [v = value](int a, int b) { return steps_between(a, v) < steps_between(b, v); });
+  if (why_illegal(wanted).empty()) return wanted;
+
+  struct Move {
+    size_t knob;
+    int value;
+    double cost;
+  };
+  std::vector<Move> moves;
+  for (size_t i = 0; i < specs.size(); ++i)
+    for (int value : specs[i].values)
+      if (value != wanted[i]) moves.push_back({i, value, steps_between(value, wanted[i])});
+  std::stable_sort(moves.begin(), moves.end(), [](const Move& a, const Move& b) { return a.cost < b.cost; });
+  Knobs best;
+  double least = std::numeric_limits<double>::infinity();
+  for (const Move& first : moves) {
+    if (first.cost >= least) break;
+    Knobs moved = wanted;
+    moved[first.knob] = first.value;
+    if (why_illegal(moved).empty()) best = moved, least = first.cost;
+    for (const Move& second : moves) {
+      if (first.cost + second.cost >= least) break;
+      if (second.knob <= first.knob) continue;
+      Knobs twice = moved;
+      twice[second.knob] = second.value;
+      if (why_illegal(twice).empty()) best = std::move(twice), least = first.cost + second.cost;
+    }
+  }
+  if (!best.empty()) return best;
+  // Rarely, more than two knobs are in each other's way: the default's values take over one by one.
+  for (size_t i = 0; i < specs.size() && !why_illegal(wanted).empty(); ++i) wanted[i] = fallback[i];
+  return wanted;
 }
 
 std::string ProgramSpace::to_text(const Knobs& values) const {

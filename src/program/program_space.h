@@ -2,6 +2,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/knobs.h"
@@ -63,6 +64,10 @@ class ProgramSpace {
   Knobs mutate(const Knobs& knobs, Random& random) const;
   /// A legal program, each knob from one of the parents.
   Knobs crossover(const Knobs& a, const Knobs& b, Random& random) const;
+  /// The legal program that is nearest to the knobs of another subgraph's program, given by name: each takes its
+  /// nearest value here, names that this space does not have are passed over, knobs that are not named keep the default
+  /// program's value, and what is illegal together is moved as little as possible.
+  Knobs closest_legal(const std::vector<std::pair<std::string, int>>& named) const;
   /// "vector=16 tile_width=4 ..." and back; throws UserError naming the knob.
   std::string to_text(const Knobs& knobs) const;
   Knobs from_text(const std::string& text) const;

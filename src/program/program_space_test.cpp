@@ -63,6 +63,38 @@ TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
   }
 }
 
+TEST(ProgramSpace, ClosestLegalIsLegalForAnyShapeAndKeepsWhatItCan) {
+  Random random(11);
+  for (int i = 0; i < 600; ++i) {
+    const SubgraphKind kind = kKinds[i % 5];
+    constexpr int kLanes[] = {1, 4, 8, 16};
+    const Subgraph from = random_subgraph(kind, random), to = random_subgraph(kind, random);
+    const auto source = make_program_space(from, target_of(kLanes[random.below(4)]));
+    const auto space = make_program_space(to, target_of(kLanes[random.below(4)]));
+    const auto named = [&](const Knobs& knobs) {
+      std::vector<std::pair<std::string, int>> result = {{"of_another_version", 3}};
+      for (size_t k = 0; k < knobs.size(); ++k)
+        if (random.below(20) > 0) result.emplace_back(source->knobs()[k].name, knobs[k]);
+      return result;
+    };
+    const auto program = named(source->random(random));
+    const Knobs projected = space->closest_legal(program);
+    ASSERT_EQ(space->why_illegal(projected), "") << from.key() << " to " << to.key();
+    ASSERT_EQ(space->closest_legal(program), projected);
+    // Values out of all reason are projected too.
+    auto absurd = program;
+    for (auto& [name, value] : absurd) value = static_cast<int>(random.below(1000000)) - 1000;
+    ASSERT_EQ(space->why_illegal(space->closest_legal(absurd)), "") << to.key();
+    // A legal program of the space itself stays.
+    const Knobs own = space->random(random);
+    std::vector<std::pair<std::string, int>> whole;
+    for (size_t k = 0; k < own.size(); ++k) whole.emplace_back(space->knobs()[k].name, own[k]);
+    ASSERT_EQ(space->closest_legal(whole), own) << to.key();
+  }
+  const auto space = make_program_space(parse_subgraph("conv-f32-n1-h8-w8-i16-o32-k1-s1-p0-linear"), target_of(16));
+  EXPECT_EQ(space->closest_legal({}), space->default_program());
+}
+
 TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
   Random random(2);
   for (int i = 0; i < 650; ++i) {

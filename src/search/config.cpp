@@ -46,6 +46,8 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.share", c.search.share, choice({"steps", "seconds"}));
   visit("search.scheduler", c.search.scheduler, choice({"paper", "gradient"}));
   visit("search.latency", c.search.latency, choice({"sum", "end-to-end"}));
+  visit("search.cost_model", c.search.cost_model, Rule{});
+  visit("search.transfer", c.search.transfer, Rule{});
   visit("search.batch_programs", c.search.batch_programs, within(1, 4096));
   visit("search.full_programs", c.search.full_programs, within(1, 1e6));
   visit("search.minimum_slice_steps", c.search.minimum_slice_steps, within(1, 1e6));

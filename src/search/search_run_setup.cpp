@@ -246,9 +246,12 @@ void SearchRun::start_device() {
   const std::string scheduler = config_.search.scheduler;
   const Target target = host_target();
   if (purpose_ == Purpose::train) return;
-  tuning_ =
-      std::make_unique<Tuning>(subgraphs, target, scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient,
-                               static_cast<uint64_t>(config_.search.seed));
+  TuningOptions tuning;
+  tuning.rule = scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient;
+  tuning.seed = static_cast<uint64_t>(config_.search.seed);
+  tuning.tuner.cost_model = config_.search.cost_model;
+  tuning.tuner.transfer = config_.search.transfer;
+  tuning_ = std::make_unique<Tuning>(subgraphs, target, tuning);
   const size_t unique = subgraphs.size();
   say("candidates", fmt::format("{} networks, {} unique subgraphs, {} rounds", networks_.size(), unique, rounds_));
   const bool counted = config_.search.programs > 0 && !exhaustive();
@@ -293,27 +296,23 @@ void SearchRun::restore() {
   if (auto text = store_->value("train_work_s")) train_work_s_ = std::stod(*text);
   if (!tuning_) return;
 
-  // The tuning side is a function of what it was told: tell it again, in order.
-  std::map<long, std::vector<ProgramRow>> outcomes;
-  for (ProgramRow& row : store_->programs()) {
+  // The tuning side is a function of what was asked for and of the outcomes in the order of their arrival.
+  const std::vector<MeasureJobRow> jobs = store_->measure_jobs();
+  const std::vector<ProgramRow> programs = store_->programs();
+  unfinished_ = tuning_->restore(jobs, programs);
+  measured_programs_ = static_cast<long>(programs.size());
+  std::map<long, const MeasureJobRow*> job_of_id;
+  for (const MeasureJobRow& job : jobs) job_of_id[job.id] = &job;
+  for (const ProgramRow& row : programs) {
     measured_.insert({row.job, row.index});
-    outcomes[row.job].push_back(std::move(row));
+    note_answer(*job_of_id.at(row.job), row.knobs, row.outcome);
   }
-  for (const MeasureJobRow& job : store_->measure_jobs()) {
+  std::set<long> open;
+  for (const MeasureJobRow& job : unfinished_) open.insert(job.id);
+  for (const MeasureJobRow& job : jobs) {
     if (round_open_ && job.purpose == MeasurePurpose::batch && job.round == round_.round)
       round_programs_issued_ += static_cast<long>(job.programs.size());
-    tuning_->replay(job);
-    for (const ProgramRow& row : outcomes[job.id]) {
-      tuning_->tell(job, row.knobs, row.outcome);
-      note_answer(job, row.knobs, row.outcome);
-    }
-    measured_programs_ += static_cast<long>(outcomes[job.id].size());
-    if (job.finished || outcomes[job.id].size() == job.programs.size()) {
-      tuning_->finish(job);
-      if (!job.finished) store_->finish_measure_job(job.id);
-    } else {
-      unfinished_.push_back(job);
-    }
+    if (!job.finished && !open.count(job.id)) store_->finish_measure_job(job.id);
   }
   count_occurrences();
   if (!past_rounds_.empty() || round_open_ || !measured_.empty())

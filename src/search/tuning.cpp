@@ -7,8 +7,9 @@
 
 namespace sonar {
 
-Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed)
-    : programs_(subgraphs.size()),
+Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, const TuningOptions& options)
+    : target_(target),
+      programs_(subgraphs.size()),
       occurrences_(subgraphs.size()),
       exhausted_(subgraphs.size()),
       remeasured_(subgraphs.size()) {
@@ -18,25 +19,33 @@ Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, Sch
     index_[key] = keys_.size();
     keys_.push_back(key);
     spaces_.push_back(make_program_space(subgraph, target));
-    tuners_.push_back(std::make_unique<SubgraphTuner>(spaces_.back(), derive_seed(seed, "tune " + key)));
+    tuners_.push_back(std::make_unique<SubgraphTuner>(spaces_.back(), derive_seed(options.seed, "tune " + key),
+                                                      options.tuner, experience_));
     tasks.push_back({key, subgraph.macs()});
   }
-  scheduler_ = std::make_unique<TaskScheduler>(std::move(tasks), rule, derive_seed(seed, "scheduler"));
+  scheduler_ = std::make_unique<TaskScheduler>(std::move(tasks), options.rule, derive_seed(options.seed, "scheduler"));
 }
 
-void Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
+size_t Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
+  std::map<SubgraphKey, std::unique_ptr<ProgramSpace>> spaces;
+  std::set<std::pair<SubgraphKey, Knobs>> taken;
   for (const EarlierProgram& program : programs) {
-    const auto found = index_.find(program.subgraph.key());
-    if (found == index_.end() || !program.latency_us) continue;
-    const ProgramSpace& space = *spaces_[found->second];
+    const SubgraphKey key = program.subgraph.key();
+    auto& space = spaces[key];
+    if (!space) space = make_program_space(program.subgraph, target_);
+    Knobs knobs;
     try {
-      const Knobs knobs = space.from_text(program.knobs);
-      // The default program stays untold: the first ask is for it.
-      if (space.why_illegal(knobs).empty() && knobs != space.default_program())
-        tuners_[found->second]->tell(knobs, Measurement{{}, *program.latency_us, *program.latency_us, 0, 0, false});
-    } catch (const UserError&) {  // no program of this space
+      knobs = space->from_text(program.knobs);
+    } catch (const UserError&) {
+      continue;
     }
+    if (!space->why_illegal(knobs).empty() || !taken.emplace(key, knobs).second) continue;
+    Outcome outcome = MeasureError{};
+    if (program.latency_us)
+      outcome = Measurement{.median_us = *program.latency_us, .minimum_us = *program.latency_us};
+    experience_->add(*space, knobs, outcome, true);
   }
+  return taken.size();
 }
 
 size_t Tuning::index(const SubgraphKey& key) const {
@@ -110,7 +119,7 @@ void Tuning::tell(const MeasureJobRow& job, const Knobs& knobs, const Outcome& o
   const size_t i = index(job.subgraph);
   tuners_[i]->tell(knobs, outcome);
   if (job.purpose == MeasurePurpose::remeasure)
-    remeasured_[i][knobs] = true;
+    remeasured_[i].insert(knobs);
   else
     ++programs_[i];
 }
@@ -123,13 +132,39 @@ void Tuning::finish(const MeasureJobRow& job) {
     scheduler_->tell_batch(i, best, static_cast<long>(job.programs.size()), job.programs.empty());
 }
 
-void Tuning::replay(const MeasureJobRow& job) {
-  if (job.purpose == MeasurePurpose::remeasure) return;
-  const size_t i = index(job.subgraph);
-  if (tuners_[i]->ask(static_cast<size_t>(job.requested)) != job.programs)
-    throw InternalError("the programs of recorded tuning job " + std::to_string(job.id) + " (" + job.subgraph +
-                        ") do not follow from the records before it");
-  exhausted_[i] = exhausted_[i] || job.programs.empty();
+std::vector<MeasureJobRow> Tuning::restore(const std::vector<MeasureJobRow>& jobs,
+                                           const std::vector<ProgramRow>& programs) {
+  std::map<long, const MeasureJobRow*> by_id;
+  for (const MeasureJobRow& job : jobs) {
+    by_id[job.id] = &job;
+    if (job.purpose == MeasurePurpose::remeasure) continue;
+    const size_t i = index(job.subgraph);
+    for (const Knobs& knobs : job.programs)
+      if (const std::string why = spaces_[i]->why_illegal(knobs); !why.empty())
+        throw InternalError("a program of recorded tuning job " + std::to_string(job.id) + " (" + job.subgraph +
+                            ") is none of this program space: " + why);
+    tuners_[i]->restore_asked(job.programs);
+    exhausted_[i] = exhausted_[i] || job.programs.empty();
+  }
+  // A job ends with its last outcome, since what the scheduler learns from it is the best latency at that time. A job
+  // without programs (the space had run out) ended before anything later was asked for.
+  auto next = by_id.begin();
+  const auto finish_empty = [&](long until) {
+    for (; next != by_id.end() && next->first < until; ++next)
+      if (next->second->programs.empty()) finish(*next->second);
+  };
+  std::map<long, size_t> arrived;
+  for (const ProgramRow& row : programs) {
+    const MeasureJobRow& job = *by_id.at(row.job);
+    finish_empty(job.id);
+    tell(job, row.knobs, row.outcome);
+    if (++arrived[job.id] == job.programs.size()) finish(job);
+  }
+  finish_empty(std::numeric_limits<long>::max());
+  std::vector<MeasureJobRow> unfinished;
+  for (const auto& [id, job] : by_id)
+    if (arrived[id] < job->programs.size()) unfinished.push_back(*job);
+  return unfinished;
 }
 
 }  // namespace sonar

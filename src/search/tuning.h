@@ -1,10 +1,12 @@
 // The tuning side of a run: every unique subgraph with its tuner, and the scheduler that shares programs among them.
-// No thread and no clock: what is measured next is a function of the seed and of what was told, so that replaying the
-// recorded jobs in order restores it (design 5.11).
+// No thread and no clock: what is measured next is a function of the seed, of the jobs asked for, and of the outcomes
+// in the order in which they arrived, so that telling it the records again restores it (design 5.11).
 #pragma once
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "policy/task_scheduler.h"
@@ -14,13 +16,21 @@
 
 namespace sonar {
 
+struct TuningOptions {
+  SchedulerRule rule = SchedulerRule::gradient;
+  uint64_t seed = 1;
+  TunerOptions tuner;
+};
+
 class Tuning {
  public:
-  Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed);
+  Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, const TuningOptions& options);
 
-  /// Programs of earlier runs, of these subgraphs and of others, before the first ask. Those that the program space
-  /// does not know are passed over.
-  void add_earlier(const std::vector<EarlierProgram>& programs);
+  /// Before anything is asked for; a run that continues must be given the same programs in the same order. They teach
+  /// the cost models and are starting points: of their own subgraph to be measured again first, of others projected.
+  /// They count as no programs of this run. Those that the present program space does not have are passed over; returns
+  /// how many were taken.
+  size_t add_earlier(const std::vector<EarlierProgram>& programs);
 
   size_t count() const { return tuners_.size(); }
   size_t index(const SubgraphKey& key) const;
@@ -51,18 +61,21 @@ class Tuning {
 
   void tell(const MeasureJobRow& job, const Knobs& knobs, const Outcome& outcome);
   void finish(const MeasureJobRow& job);
-  /// Asks the tuner again what `job` recorded and throws InternalError when another answer comes: the store is not of
-  /// this program version. The caller then tells its outcomes.
-  void replay(const MeasureJobRow& job);
+  /// Tells the records of a process before this one: its jobs in order of id, and what was measured in order of
+  /// arrival. Nothing is asked for again. Returns the jobs of which outcomes are missing. Throws InternalError on
+  /// programs that cannot have been asked for: the store is not of this program space.
+  std::vector<MeasureJobRow> restore(const std::vector<MeasureJobRow>& jobs, const std::vector<ProgramRow>& programs);
 
  private:
+  Target target_;
+  std::shared_ptr<Experience> experience_ = std::make_shared<Experience>();
   std::vector<SubgraphKey> keys_;
   std::map<SubgraphKey, size_t> index_;
   std::vector<std::shared_ptr<const ProgramSpace>> spaces_;
   std::vector<std::unique_ptr<SubgraphTuner>> tuners_;
   std::vector<long> programs_, occurrences_;
   std::vector<bool> exhausted_;
-  std::vector<std::map<Knobs, bool>> remeasured_;
+  std::vector<std::set<Knobs>> remeasured_;
   std::unique_ptr<TaskScheduler> scheduler_;
 };
 

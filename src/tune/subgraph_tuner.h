@@ -1,4 +1,4 @@
-// Which programs of one subgraph are tried next: seeded random sampling and evolution.
+// Which programs of one subgraph are tried next: neighbours' programs first, then evolution, guided by a cost model.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -11,27 +11,35 @@
 #include "model/knobs.h"
 #include "model/measurement.h"
 #include "program/program_space.h"
+#include "tune/experience.h"
 
 namespace sonar {
 
 struct TunerOptions {
   int population = 32;        // best programs that parents are drawn from
   double exploration = 0.15;  // share of a batch that is sampled afresh; more finds other basins, later
-  double mutation = 0.6;      // of the rest: mutation of one parent; otherwise crossover of two, then a mutation
-  int random_first = 0;        // programs sampled at random before evolution begins; the default program is a good
-                               // first parent, so more of them cost a small budget dearly (docs/algorithm.md)
+  double mutation = 0.6;      // of what is bred: mutation of one parent; otherwise crossover of two, then a mutation
+  bool cost_model = true;     // choose by predicted speed among many, once enough of the kind was measured
+  int generations = 4;        // of evolution on predicted speed before a batch is chosen
+  int generation = 192;       // programs in each; about 5 us per program
+  bool transfer = true;       // begin with the best programs of the nearest subgraphs
+  int transferred = 6;        // programs of other subgraphs that are tried first
 };
 
-/// Ask/tell: a pure function of the seed and of the sets of programs asked for and told, so replaying recorded outcomes
-/// restores it, in whatever order they are told.
+/// Ask/tell: a pure function of the seed, of the sets of programs asked for and told, and of the experience. So it is
+/// restored by telling what was asked for and how it ended, in whatever order; no ask need be repeated.
 class SubgraphTuner {
  public:
-  SubgraphTuner(std::shared_ptr<const ProgramSpace> space, uint64_t seed, TunerOptions options = {});
+  /// `experience` is shared by the tuners of a run, and each adds to it what it is told; null: one of its own.
+  SubgraphTuner(std::shared_ptr<const ProgramSpace> space, uint64_t seed, TunerOptions options = {},
+                std::shared_ptr<Experience> experience = nullptr);
 
   /// Up to n programs never asked for or told before; the first ever is the default program. Fewer when the space runs
   /// out: every legal program of a space of up to 65,536 knob vectors is found; of a larger one, those that many random
   /// draws and moves can find.
   std::vector<Knobs> ask(size_t n);
+  /// These were asked for already, by a process before this one.
+  void restore_asked(const std::vector<Knobs>& programs);
   /// In any order. A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that
   /// were never asked for (earlier records) are welcome.
   void tell(const Knobs& knobs, const Outcome& outcome);
@@ -44,17 +52,20 @@ class SubgraphTuner {
   const ProgramSpace& space() const { return *space_; }
 
  private:
-  // Untried, distinct programs among which a batch is chosen.
-  std::vector<Knobs> generate(size_t n, Random& random) const;
-  std::optional<Knobs> propose(const std::set<Knobs>& pool, Random& random) const;
-  Knobs breed(Random& random) const;
-  const Knobs& parent(Random& random) const;
-  std::vector<Knobs> enumerate_untried(const std::set<Knobs>& pool) const;
+  class Choice;  // the programs chosen for one batch so far
+  void choose_transferred(Choice& choice) const;
+  void choose_by_model(Choice& choice, Random& random) const;
+  void choose_bred(Choice& choice, Random& random) const;
+  void choose_rest(Choice& choice, Random& random) const;
+  std::optional<Knobs> propose(const Choice& choice, Random& random) const;
+  Knobs breed(const std::vector<Knobs>& parents, Random& random) const;
 
   std::shared_ptr<const ProgramSpace> space_;
   uint64_t seed_;
   TunerOptions options_;
-  std::set<Knobs> known_;                      // asked for or told
+  std::shared_ptr<Experience> experience_;
+  std::set<Knobs> known_;  // asked for or told
+  std::set<Knobs> told_;
   std::map<Knobs, double> latencies_;          // of the valid programs, median in microseconds
   std::set<std::pair<double, Knobs>> ranked_;  // the same, fastest first
   Knobs default_;
