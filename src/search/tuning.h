@@ -46,6 +46,8 @@ class Tuning {
 
   void tell(const MeasureJobRow& job, const Knobs& knobs, const Outcome& outcome);
   void finish(const MeasureJobRow& job);
+  /// A batch that an earlier process asked for is still out.
+  void expect(const MeasureJobRow& job) { scheduler_->expect(index(job.subgraph)); }
   /// Asks the tuner again what `job` recorded and throws InternalError when another answer comes: the store is not of
   /// this program version. The caller then tells its outcomes.
   void replay(const MeasureJobRow& job);
