@@ -85,6 +85,7 @@ struct Config {
   struct Device {
     std::string kind = "local";
     std::vector<int64_t> cores = {1};
+    int64_t threads = 1;           // of one inference, on the first so many of `cores`
     int64_t batch = 1;             // images per inference
     std::string compiler = "c++";  // links the measuring runner
     int64_t rotate_kb = 0;         // weights are timed from rotated copies of this size; 0: twice the L2 cache

@@ -58,8 +58,9 @@ struct Batch {
 };
 
 struct DeviceOptions {
-  std::vector<int> cores;  // programs run on the first; empty: not pinned
+  std::vector<int> cores;  // programs run on the first `threads`; empty: not pinned
   int threads = 1;
+  std::vector<int> link_cores;   // the linker runs on these; empty: on `cores`, between programs
   std::string compiler = "c++";  // compiles (once per work folder) and links the runner; may hold arguments
   std::string work_folder;       // for runner executables and data; made when missing
   std::string runtime_object;    // Halide's standalone runtime for the target; empty: not linked
@@ -72,9 +73,10 @@ class Device {
   virtual ~Device() = default;
   /// Outcomes in the order of the cases. `done(i, outcome)` is called as each arrives, on the caller's thread, so that
   /// nothing measured is lost when the process dies. Callable from several threads, though they disturb each other.
-  /// Never throws for a program's fault; throws EnvironmentError when the toolchain is missing or the disk is full.
-  virtual std::vector<Outcome> measure(const Batch& batch,
-                                       const std::function<void(size_t, const Outcome&)>& done = {}) = 0;
+  /// `before_running()` is called when the batch is linked, before any of it runs. Never throws for a program's fault;
+  /// throws EnvironmentError when the toolchain is missing or the disk is full.
+  virtual std::vector<Outcome> measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done = {},
+                                       const std::function<void()>& before_running = {}) = 0;
   /// CPU model, cores, caches: part of the identity of a record ("AMD EPYC, 2 cores").
   virtual std::string description() const = 0;
 };

@@ -39,9 +39,10 @@ void hash_in(uint64_t& hash, std::string_view text) {
   hash = (hash ^ 0xff) * 0x100000001b3u;  // where one text ends is part of the hash
 }
 
-ProcessResult run_tool(std::vector<std::string> command) {
+ProcessResult run_tool(std::vector<std::string> command, const DeviceOptions& device) {
   ProcessOptions options;
   options.command = std::move(command);
+  options.cores = device.link_cores.empty() ? device.cores : device.link_cores;
   options.environment = {"LC_ALL=C"};
   try {
     return run_process(options, "", tool_time_limit_s);
@@ -101,7 +102,7 @@ std::string RunnerLinker::runner_object() {
   command.insert(command.end(), flags.begin(), flags.end());
   command.insert(command.end(), {"-I", folder, "-I", options_.halide_include, "-c",
                                  fmt::format("{}/{}", folder, runner_sources[0].path), "-o", temporary});
-  const ProcessResult result = run_tool(command);
+  const ProcessResult result = run_tool(command, options_);
   if (result.exit_code != 0) {
     const std::string line = telling_line(result.err);
     if (is_disk_full(options_.work_folder, result.err)) {
@@ -159,7 +160,7 @@ std::optional<std::string> RunnerLinker::try_link(const std::vector<std::string>
   command.insert(command.end(), objects.begin(), objects.end());
   if (!options_.runtime_object.empty()) command.push_back(options_.runtime_object);
   command.insert(command.end(), {"-lpthread", "-ldl", "-o", prefix});
-  const ProcessResult result = run_tool(command);
+  const ProcessResult result = run_tool(command, options_);
   if (result.exit_code == 0) return std::nullopt;
   if (is_disk_full(options_.work_folder, result.err)) {
     throw EnvironmentError(
@@ -194,11 +195,11 @@ Linked RunnerLinker::link(const std::vector<std::string>& objects, const std::ve
     std::vector<std::string> command = compiler_;
     command.push_back("-print-prog-name=ar");
     return command;
-  }());
+  }(), options_);
   std::vector<std::string> command = {named.out.substr(0, named.out.find('\n')), "rcsT", archive};
   std::copy_if(unique.begin(), unique.end(), std::back_inserter(command), [](const auto& o) { return fs::exists(o); });
   fs::remove(archive);
-  const ProcessResult archived = run_tool(command);
+  const ProcessResult archived = run_tool(command, options_);
   const std::vector<std::string> inputs = {archive};
   if (!fs::exists(archive)) {
     result.errors.assign(functions.size(), "cannot archive the objects: " + archived.describe());

@@ -91,7 +91,8 @@ class LocalDevice : public Device {
     remove_files_of_dead_processes(options_.work_folder);
   }
 
-  std::vector<Outcome> measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done) override;
+  std::vector<Outcome> measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done,
+                               const std::function<void()>& before_running) override;
   std::string description() const override { return machine_description(); }
 
  private:
@@ -177,7 +178,8 @@ void follow_runner(ChildProcess runner, Progress& progress) {
   if (!progress.finished()) progress.runner_died(started, nonsense.empty() ? end.describe() : nonsense);
 }
 
-std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done) {
+std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::function<void(size_t, const Outcome&)>& done,
+                                          const std::function<void()>& before_running) {
   check_batch(batch);
   std::vector<Outcome> outcomes(batch.cases.size());
   if (batch.cases.empty()) return outcomes;
@@ -202,6 +204,7 @@ std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::functio
   pieces.insert(pieces.end(), text.values.begin(), text.values.end());
   write_file(files.data(), pieces);
 
+  if (before_running) before_running();
   Progress progress(batch, runnable, outcomes, done);
   while (!progress.finished()) follow_runner(ChildProcess(runner_command(files, progress.next())), progress);
   return outcomes;

@@ -45,6 +45,8 @@ class TaskScheduler {
   void tell_default(size_t task, double latency_us);
   /// Next task, or -1 when every live task is busy or exhausted. The returned task is busy until its batch is told.
   int ask();
+  /// A batch of this task is out that was not asked for here (another process did): the task is busy until it is told.
+  void expect(size_t task) { states_[checked(task)].busy = true; }
   /// A batch has ended: best latency known after it (infinity: still none) and programs tried in it, failures included.
   /// An `exhausted` task (no untried program is left) is never asked for again. A batch that was not asked for is
   /// welcome (a replay may tell without asking).

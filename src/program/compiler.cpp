@@ -47,6 +47,7 @@ class Worker {
 
   /// The worker's answer, or why there is none. A worker that gave none is replaced.
   std::variant<json, MeasureError> ask(const json& request, double limit_s) {
+    std::lock_guard lock(mutex_);
     if (child_->poll()) start();  // it ended between requests: not this request's fault
     child_->write_line(request.dump());
     std::string line;
@@ -102,6 +103,7 @@ class Worker {
   }
 
   const CompilerOptions& options_;
+  std::mutex mutex_;
   std::string log_;
   ProcessOptions process_;
   std::unique_ptr<ChildProcess> child_;
@@ -113,7 +115,6 @@ class Worker {
 struct Compiler::State {
   CompilerOptions options;
   std::vector<std::unique_ptr<Worker>> workers;
-  std::mutex mutex;
 
   CompileResult compile(Worker& worker, const CompileRequest& request) const {
     const auto start = std::chrono::steady_clock::now();
@@ -156,15 +157,24 @@ Compiler::Compiler(const CompilerOptions& options) : state_(std::make_unique<Sta
 
 Compiler::~Compiler() = default;
 
+size_t Compiler::workers() const { return state_->workers.size(); }
+
+int Compiler::core(size_t worker) const {
+  return state_->options.cores.empty() ? -1 : state_->options.cores.at(worker);
+}
+
+CompileResult Compiler::compile(size_t worker, const CompileRequest& request) {
+  return state_->compile(*state_->workers.at(worker), request);
+}
+
 std::vector<CompileResult> Compiler::compile(const std::vector<CompileRequest>& requests) {
-  std::lock_guard lock(state_->mutex);
   std::vector<CompileResult> results(requests.size());
   std::vector<std::exception_ptr> faults(state_->workers.size());
   std::atomic<size_t> next = 0;
   auto serve = [&](size_t worker) {
     try {
       for (size_t i = next++; i < requests.size(); i = next++)
-        results[i] = state_->compile(*state_->workers[worker], requests[i]);
+        results[i] = compile(worker, requests[i]);
     } catch (...) {
       faults[worker] = std::current_exception();
       next = requests.size();
@@ -180,7 +190,6 @@ std::vector<CompileResult> Compiler::compile(const std::vector<CompileRequest>& 
 }
 
 std::string Compiler::runtime_object() {
-  std::lock_guard lock(state_->mutex);
   const std::string path = fmt::format("{}/halide-runtime-{:016x}.o", state_->options.work_folder,
                                        stable_hash(version() + " " + target_text()));
   if (fs::exists(path)) return path;

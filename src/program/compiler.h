@@ -34,14 +34,29 @@ struct CompileResult {
   double seconds = 0;
 };
 
-/// Members may be called from any thread, one at a time.
-class Compiler {
+/// What turns programs into object files: one worker per core. Callable from any thread; calls that name one worker take
+/// turns.
+class ProgramCompiler {
+ public:
+  virtual ~ProgramCompiler() = default;
+  virtual size_t workers() const = 0;
+  /// The core that the worker is pinned to; -1: none.
+  virtual int core(size_t worker) const = 0;
+  /// Never throws for a program's fault.
+  virtual CompileResult compile(size_t worker, const CompileRequest& request) = 0;
+};
+
+class Compiler : public ProgramCompiler {
  public:
   /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the
   /// target.
   explicit Compiler(const CompilerOptions& options);
-  ~Compiler();
-  /// In the order of the requests. A worker that crashes, hangs or runs out of memory costs its one request.
+  ~Compiler() override;
+  size_t workers() const override;
+  int core(size_t worker) const override;
+  /// A worker that crashes, hangs or runs out of memory costs its one request.
+  CompileResult compile(size_t worker, const CompileRequest& request) override;
+  /// By all workers at once; in the order of the requests.
   std::vector<CompileResult> compile(const std::vector<CompileRequest>& requests);
   /// Object file of Halide's runtime for the target, made once per work folder.
   std::string runtime_object();

@@ -95,6 +95,7 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("compile.memory_limit_mb", c.compile.memory_limit_mb, within(512, 1e6));
   visit("device.kind", c.device.kind, choice({"local"}));
   visit("device.cores", c.device.cores, list_within(0, 4095));
+  visit("device.threads", c.device.threads, within(1, 4096));
   visit("device.batch", c.device.batch, within(1, 65536));
   visit("device.compiler", c.device.compiler, Rule{{}, 0, 0, false});
   visit("device.rotate_kb", c.device.rotate_kb, within(0, 1 << 20));
@@ -254,6 +255,10 @@ void check_combinations(const Config& c, const std::string& path) {
     refuse("search.share = \"seconds\" needs a time budget; with counted budgets use \"steps\", or set search.time");
   if (c.search.schedule == "sequential" && counted)
     refuse("search.schedule = \"sequential\" divides a time budget; with counted budgets leave it \"parallel\"");
+  if (c.device.threads > static_cast<int64_t>(c.device.cores.size()))
+    refuse("device.threads is " + std::to_string(c.device.threads) + ", but device.cores names " +
+           std::to_string(c.device.cores.size()) + (c.device.cores.size() == 1 ? " core" : " cores") +
+           "; each thread needs a core of its own");
   if (c.space.strides.size() != 5) refuse("space.strides must name five strides, one for each stage");
   if (c.space.stage_widths.size() != 5) refuse("space.stage_widths must name five widths, one for each stage");
   for (const std::string& kernels : c.space.kernels)

@@ -64,6 +64,8 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
   has(message("[search]\ntime = \"20m\"\nepochs = 3.0\n"), "exclude each other");
   has(message("[search]\nalgorithm = \"threshold\"\n"), "needs search.threshold_ms");
   has(message("[space]\nkernels = [\"3533\"]\n"), "five odd digits");
+  has(message("[device]\nthreads = 2\ncores = [1]\n"), "device.threads is 2, but device.cores names 1 core;");
+  EXPECT_EQ(message("[device]\nthreads = 2\ncores = [0, 1]\n"), "");
   has(message("", {{"search.sed", "1"}}),
       "the override search.sed=1: there is no key search.sed; the nearest is search.seed");
   has(message("", {{"space.widths", "[]"}}), "must not be empty");

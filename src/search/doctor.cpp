@@ -137,8 +137,8 @@ Health run_doctor(const Config& config, bool as_json) {
     return parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target;
   });
   if (parts.device && !probes.empty()) {
-    const Target target = host_target();
-    ProgramMeasurer measurer(*parts.compiler, *parts.device, false);
+    const Target target = device_target(config);
+    ProgramMeasurer measurer(*parts.compiler, *parts.device, measuring_cores(config));
     std::map<SubgraphKey, double> latency;
     const Candidate& probe = probes.front();
     std::vector<std::shared_ptr<const ProgramSpace>> spaces;
@@ -158,16 +158,15 @@ Health run_doctor(const Config& config, bool as_json) {
       const auto began = std::chrono::steady_clock::now();
       std::string failure;
       measurer.measure(
-          programs, 0.03,
-          [&](size_t i, const Outcome& outcome, double) {
+          programs,
+          [&](size_t i, const Outcome& outcome) {
             if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
               latency[keys[i]] = measurement->median_us;
             } else if (failure.empty()) {
               const auto& error = std::get<MeasureError>(outcome);
               failure = keys[i] + ": " + to_text(error.kind) + ": " + error.message;
             }
-          },
-          nullptr);
+          });
       program_s =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / double(programs.size());
       if (!failure.empty()) throw EnvironmentError("a default program failed: " + failure);
@@ -178,11 +177,10 @@ Health run_doctor(const Config& config, bool as_json) {
       std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0});
       std::vector<double> medians;
       measurer.measure(
-          same, 0.03,
-          [&](size_t, const Outcome& outcome, double) {
+          same,
+          [&](size_t, const Outcome& outcome) {
             if (const auto* measurement = std::get_if<Measurement>(&outcome)) medians.push_back(measurement->median_us);
-          },
-          nullptr);
+          });
       if (medians.size() < same.size()) throw EnvironmentError("one program, run eight times, failed at times");
       const auto [least, most] = std::minmax_element(medians.begin(), medians.end());
       const double noise = *most / *least - 1;

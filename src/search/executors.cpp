@@ -1,6 +1,7 @@
 #include "search/executors.h"
 
-#include <sched.h>
+#include <set>
+#include <utility>
 
 #include "model/error.h"
 
@@ -10,13 +11,6 @@ namespace {
 /// A trainer that dies is started anew and continues from its last checkpoint; a job that kills it this often is given
 /// up.
 constexpr int kTrainerTries = 3;
-
-void pin_this_thread(const std::vector<int>& cores) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (int core : cores) CPU_SET(core, &set);
-  if (!cores.empty()) sched_setaffinity(0, sizeof set, &set);  // a core that is not there was refused before
-}
 
 }  // namespace
 
@@ -127,16 +121,15 @@ void TrainExecutor::work(size_t worker) {
   }
 }
 
-MeasureExecutor::MeasureExecutor(const std::vector<int>& cores, std::unique_ptr<Compiler> compiler,
-                                 std::unique_ptr<Device> device, bool overlap, const ActiveClock& clock,
-                                 EventQueue& events)
+MeasureExecutor::MeasureExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device,
+                                 const MeasuringCores& cores, const ActiveClock& clock, EventQueue& events)
     : cores_(cores),
       compiler_(std::move(compiler)),
       device_(std::move(device)),
-      measurer_(*compiler_, *device_, overlap),
       clock_(clock),
       events_(events),
-      worker_([this] { work(); }) {}
+      measurer_(*compiler_, *device_, cores, [this](ProgramMeasurer::Chunk chunk) { arrived(std::move(chunk)); }),
+      network_worker_([this] { measure_networks(); }) {}
 
 MeasureExecutor::~MeasureExecutor() {
   {
@@ -144,49 +137,71 @@ MeasureExecutor::~MeasureExecutor() {
     stop_ = true;
   }
   wake_.notify_all();
-  worker_.join();
+  measurer_.claims().close();
+  network_worker_.join();
 }
 
 void MeasureExecutor::submit(MeasureTask task) {
+  const auto shared = std::make_shared<const MeasureTask>(std::move(task));
+  std::lock_guard lock(mutex_);
+  if (out_.empty()) busy_since_s_ = clock_.now();
+  const long first = next_ticket_;
+  for (size_t i = 0; i < shared->programs.size(); ++i) out_[next_ticket_++] = {shared, i};
+  measurer_.submit(shared->programs, first);
+}
+
+void MeasureExecutor::submit(NetworkTask task) {
   {
     std::lock_guard lock(mutex_);
-    tasks_.push_back(std::make_shared<MeasureTask>(std::move(task)));
+    networks_.push_back(std::move(task));
   }
   wake_.notify_one();
 }
 
-void MeasureExecutor::work() {
-  pin_this_thread(cores_);
+void MeasureExecutor::arrived(ProgramMeasurer::Chunk chunk) {
+  if (chunk.error) {
+    events_.post(MeasuringFailed{chunk.error});
+    return;
+  }
+  const double now = clock_.now();
+  DeviceUsed used;
+  used.ended_s = now;
+  std::set<SubgraphKey> subgraphs;
+  std::vector<ProgramArrived> arrivals;
+  {
+    std::lock_guard lock(mutex_);
+    used.started_s = std::exchange(busy_since_s_, now);
+    for (auto& [ticket, result] : chunk.results) {
+      const auto [task, program] = out_.at(ticket);
+      out_.erase(ticket);
+      subgraphs.insert(task->job.subgraph);
+      arrivals.push_back({task, task->places[program], std::move(result.outcome), result.compile_s, now});
+    }
+  }
+  used.what = subgraphs.size() == 1 ? *subgraphs.begin() : std::to_string(subgraphs.size()) + " subgraphs";
+  for (ProgramArrived& arrival : arrivals) events_.post(std::move(arrival));
+  events_.post(std::move(used));
+}
+
+void MeasureExecutor::measure_networks() {
+  pin_this_thread(cores_.beside.empty() ? cores_.timing : cores_.beside);
   for (;;) {
-    std::shared_ptr<MeasureTask> task;
+    NetworkTask task;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || !tasks_.empty(); });
+      wake_.wait(lock, [&] { return stop_ || !networks_.empty(); });
       if (stop_) return;
-      task = std::move(tasks_.front());
-      tasks_.pop_front();
+      task = std::move(networks_.front());
+      networks_.pop_front();
     }
-    MeasureFinished finished;
-    finished.task = task;
-    finished.started_s = clock_.now();
+    const double started = clock_.now();
     try {
-      if (!task->network.empty()) {
-        finished.network = measurer_.measure_network(task->uses, task->spaces, task->knobs);
-      } else {
-        measurer_.measure(
-            task->programs, task->sampling_s,
-            [&](size_t i, const Outcome& outcome, double compile_s) {
-              const auto [job, index] = task->places[i];
-              events_.post(ProgramArrived{job, index, outcome, compile_s, clock_.now(), task});
-            },
-            &stop_);
-      }
+      Outcome outcome = measurer_.measure_network(task.uses, task.spaces, task.knobs);
+      events_.post(DeviceUsed{started, clock_.now(), "whole network " + task.network});
+      events_.post(NetworkArrived{task.network, std::move(outcome)});
     } catch (...) {
-      finished.error = std::current_exception();
+      events_.post(MeasuringFailed{std::current_exception()});
     }
-    if (stop_) return;
-    finished.ended_s = clock_.now();
-    events_.post(std::move(finished));
   }
 }
 

@@ -1,5 +1,5 @@
-// Who carries jobs out: threads that drive the trainer processes, and one that compiles and measures. They take tasks,
-// and post events to one queue; the coordinator alone reads it, decides, and writes the store (design 5.12).
+// Who carries jobs out: threads that drive the trainer processes, and those that compile and measure. They take tasks, and
+// post events to one queue; the coordinator alone reads it, decides, and writes the store (design 5.12).
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -7,6 +7,7 @@
 #include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,12 +43,14 @@ struct TrainTask {
   int steps = 3;  // of `time`
 };
 
+/// One measuring job, or what is left of it.
 struct MeasureTask {
-  std::vector<MeasureJobRow> jobs;             // with ids
-  std::vector<ProgramToMeasure> programs;      // what is left to measure of them
-  std::vector<std::pair<size_t, int>> places;  // of each program: which job, and its index in the job's list
-  double sampling_s = 0.03;
-  // or a whole network:
+  MeasureJobRow job;                       // with its id
+  std::vector<int> places;                 // of each program: its index in the job's list
+  std::vector<ProgramToMeasure> programs;
+};
+
+struct NetworkTask {
   std::string network;
   std::vector<SubgraphUse> uses;
   std::vector<std::shared_ptr<const ProgramSpace>> spaces;
@@ -74,21 +77,27 @@ struct TrainFinished {
   std::exception_ptr error;
 };
 struct ProgramArrived {
-  size_t job_index;
-  int index;
+  std::shared_ptr<const MeasureTask> task;
+  int index;  // in the job's list
   Outcome outcome;
   double compile_s;
   double elapsed_s;
-  std::shared_ptr<MeasureTask> task;
 };
-struct MeasureFinished {
-  std::shared_ptr<MeasureTask> task;
+/// The device was busy with programs, or with a network.
+struct DeviceUsed {
   double started_s = 0, ended_s = 0;
-  std::optional<Outcome> network;  // of a whole network
+  std::string what;
+};
+struct NetworkArrived {
+  std::string network;
+  Outcome outcome;
+};
+struct MeasuringFailed {
   std::exception_ptr error;
 };
 using Event =
-    std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived, MeasureFinished>;
+    std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived, DeviceUsed,
+                 NetworkArrived, MeasuringFailed>;
 
 class EventQueue {
  public:
@@ -129,28 +138,35 @@ class TrainExecutor {
   std::vector<std::thread> workers_;
 };
 
-/// One thread, pinned to the cores of compiling and measuring.
+/// Compiles and measures, programs of all jobs in one stream, and whole networks beside them.
 class MeasureExecutor {
  public:
-  MeasureExecutor(const std::vector<int>& cores, std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device,
-                  bool overlap, const ActiveClock& clock, EventQueue& events);
+  MeasureExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device, const MeasuringCores& cores,
+                  const ActiveClock& clock, EventQueue& events);
   ~MeasureExecutor();
   void submit(MeasureTask task);
+  void submit(NetworkTask task);
+  /// Held by the coordinator while it works, where it shares cores with programs that are timed.
+  CoreClaims& claims() { return measurer_.claims(); }
 
  private:
-  void work();
+  void arrived(ProgramMeasurer::Chunk chunk);
+  void measure_networks();
 
-  std::vector<int> cores_;
+  MeasuringCores cores_;
   std::unique_ptr<Compiler> compiler_;
   std::unique_ptr<Device> device_;
-  ProgramMeasurer measurer_;
   const ActiveClock& clock_;
   EventQueue& events_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
-  std::deque<std::shared_ptr<MeasureTask>> tasks_;
-  std::atomic<bool> stop_{false};
-  std::thread worker_;
+  std::map<long, std::pair<std::shared_ptr<const MeasureTask>, size_t>> out_;  // by ticket: the task, the program in it
+  long next_ticket_ = 0;
+  double busy_since_s_ = 0;  // when the device's work began that was not told yet
+  std::deque<NetworkTask> networks_;
+  bool stop_ = false;
+  ProgramMeasurer measurer_;
+  std::thread network_worker_;
 };
 
 }  // namespace sonar

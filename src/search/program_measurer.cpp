@@ -1,158 +1,277 @@
 #include "search/program_measurer.h"
 
-#include <cmath>
-#include <filesystem>
-#include <future>
+#include <sched.h>
 
-#include "device/random_values.h"
-#include "graph/reference.h"
-#include "model/error.h"
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "search/measured_case.h"
 
 namespace sonar {
 namespace {
-
-/// Expected outputs kept, in floats (256 MB): those of the subgraphs at hand.
-constexpr size_t kExpectedKept = size_t{64} << 20;
 
 /// A whole network is run in so many processes, since where its memory lies differs between them, for this long each.
 constexpr int kWholeRepetitions = 5;
 constexpr double kWholeSampling = 0.15;  // seconds
 
-uint64_t input_seed(const Subgraph& subgraph, size_t argument) { return derive_seed(argument, subgraph.key()) >> 1; }
-
-/// Values of one tensor of a subgraph: activations in [-1, 1), weights scaled so that outputs stay near 1.
-float value_scale(const Subgraph& s, Argument::Role role, size_t argument) {
-  if (role != Argument::Role::weight) return role == Argument::Role::bias ? 0.25f : 1.0f;
-  double fan_in = double(s.kernel) * s.kernel * s.in_channels;
-  if (s.kind == SubgraphKind::depthwise) fan_in = double(s.kernel) * s.kernel;
-  if (s.kind == SubgraphKind::squeeze_excite) fan_in = argument == 1 ? s.in_channels : s.squeeze;
-  return static_cast<float>(std::sqrt(3.0 / fan_in));
-}
-
-std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs, bool rotate) {
-  std::vector<BufferSpec> result;
-  const Subgraph& subgraph = space.subgraph();
-  for (const Argument& argument : space.arguments(knobs)) {
-    BufferSpec buffer;
-    buffer.extents = argument.extents;
-    buffer.block = argument.block;
-    buffer.rows = argument.rows;
-    if (argument.role == Argument::Role::output) {
-      buffer.fill = BufferSpec::Fill::zero;
-    } else {
-      buffer.seed = input_seed(subgraph, result.size());
-      buffer.scale = value_scale(subgraph, argument.role, result.size());
-    }
-    buffer.rotate = rotate && argument.role == Argument::Role::weight;
-    result.push_back(buffer);
-  }
-  return result;
-}
-
-void remove_files(const std::vector<std::string>& paths) {
+void remove_file(const std::string& path) {
   std::error_code ignored;
-  for (const std::string& path : paths)
-    if (!path.empty()) std::filesystem::remove(path, ignored);
+  if (!path.empty()) std::filesystem::remove(path, ignored);
 }
+
+std::vector<int> core_list(int core) { return core < 0 ? std::vector<int>{} : std::vector<int>{core}; }
 
 }  // namespace
 
-struct ProgramMeasurer::Compiled {
-  size_t begin = 0;
-  std::vector<CompileResult> results;
-  std::vector<std::string> names;
+void pin_this_thread(const std::vector<int>& cores) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int core : cores) CPU_SET(core, &set);
+  if (!cores.empty()) sched_setaffinity(0, sizeof set, &set);
+}
+
+std::vector<int> keep_off(const std::vector<int>& cores) {
+  cpu_set_t allowed, rest;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return cores;
+  rest = allowed;
+  for (int core : cores) CPU_CLR(core, &rest);
+  if (CPU_COUNT(&rest) > 0 && sched_setaffinity(0, sizeof rest, &rest) == 0) return {};
+  std::vector<int> shared;
+  for (int core : cores)
+    if (CPU_ISSET(core, &allowed)) shared.push_back(core);
+  return shared;
+}
+
+struct ProgramMeasurer::State {
+  struct Item {
+    ProgramToMeasure program;
+    long ticket = 0;
+    std::string name;
+    CompileResult compiled;
+  };
+
+  ProgramCompiler& compiler;
+  Device& device;
+  MeasuringCores cores;
+  Listener listener;
+  CoreClaims claims;
+  ExpectedOutputs expected;
+  std::atomic<long> next_name{0};
+
+  std::mutex mutex;  // of what follows
+  std::condition_variable changed;
+  std::deque<Item> queued, compiled;
+  size_t compiling = 0;
+  bool stop = false;
+  std::mutex told;  // the listener hears one at a time
+  std::vector<std::thread> threads;
+
+  State(ProgramCompiler& c, Device& d, const MeasuringCores& on, Listener l)
+      : compiler(c), device(d), cores(on), listener(std::move(l)) {}
+
+  std::string new_name() { return "sonar_program_" + std::to_string(next_name++); }
+  void start();
+  void compile_items(size_t worker);
+  void measure_chunks();
+  bool take_chunk(std::vector<Item>& chunk);
+  std::vector<Result> run(std::vector<Item>& chunk);
+  std::vector<CompileResult> compile_all(const std::vector<CompileRequest>& requests);
+  std::vector<Outcome> run_batch(const Batch& batch);
+  void tell(Chunk chunk);
 };
 
-ProgramMeasurer::ProgramMeasurer(Compiler& compiler, Device& device, bool overlap)
-    : compiler_(compiler), device_(device), overlap_(overlap) {}
-
-const std::vector<float>& ProgramMeasurer::expected(const Subgraph& subgraph) {
-  const SubgraphKey key = subgraph.key();
-  auto found = expected_.find(key);
-  if (found != expected_.end()) return found->second;
-  if (expected_values_ > kExpectedKept) expected_.clear(), expected_values_ = 0;
-  std::vector<std::vector<float>> inputs;
-  const std::vector<long> sizes = subgraph_input_sizes(subgraph);
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    // Order of the arguments: input, (weight, bias)*, residual.
-    const bool last_is_residual = subgraph.has_second_input() && i + 1 == sizes.size();
-    const Argument::Role role = i == 0             ? Argument::Role::input
-                                : last_is_residual ? Argument::Role::residual
-                                : i % 2 == 1       ? Argument::Role::weight
-                                                   : Argument::Role::bias;
-    std::vector<float> values(sizes[i]);
-    random_values(input_seed(subgraph, i), values.size(), value_scale(subgraph, role, i), values.data());
-    inputs.push_back(std::move(values));
-  }
-  std::vector<float>& result = expected_[key] = run_subgraph_reference(subgraph, inputs);
-  expected_values_ += result.size();
-  return result;
+void ProgramMeasurer::State::start() {
+  if (!threads.empty()) return;
+  for (size_t w = 0; w < compiler.workers(); ++w) threads.emplace_back([this, w] { compile_items(w); });
+  // Two take turns, so that one chunk is linked while the other is timed.
+  const int measuring = cores.beside.empty() ? 1 : 2;
+  for (int i = 0; i < measuring; ++i) threads.emplace_back([this] { measure_chunks(); });
 }
 
-ProgramMeasurer::Compiled ProgramMeasurer::compile(const std::vector<ProgramToMeasure>& programs, size_t begin,
-                                                   size_t end) {
-  Compiled compiled;
-  compiled.begin = begin;
-  std::vector<CompileRequest> requests;
-  for (size_t i = begin; i < end; ++i) {
-    compiled.names.push_back("sonar_program_" + std::to_string(next_name_++));
-    requests.push_back({programs[i].space->subgraph(), programs[i].knobs, compiled.names.back()});
-  }
-  compiled.results = compiler_.compile(requests);
-  return compiled;
+void ProgramMeasurer::State::tell(Chunk chunk) {
+  std::lock_guard lock(told);
+  if (listener) listener(std::move(chunk));
 }
 
-void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs, double sampling_s,
-                              const std::function<void(size_t, const Outcome&, double)>& done,
-                              const std::atomic<bool>* stop) {
-  const size_t count = programs.size();
-  auto compile_chunk = [&](size_t begin) { return compile(programs, begin, std::min(count, begin + kChunk)); };
-  std::future<Compiled> next;
-  for (size_t begin = 0; begin < count; begin += kChunk) {
-    if (stop && stop->load()) break;
-    Compiled compiled = next.valid() ? next.get() : compile_chunk(begin);
-    if (overlap_ && begin + kChunk < count) next = std::async(std::launch::async, compile_chunk, begin + kChunk);
-
-    Batch batch;
-    std::vector<size_t> cases;  // index into compiled.results of each case
-    std::vector<std::string> objects;
-    for (size_t i = 0; i < compiled.results.size(); ++i) {
-      const CompileResult& result = compiled.results[i];
-      objects.push_back(result.object);
-      if (result.error) {
-        done(begin + i, *result.error, result.seconds);
-        continue;
-      }
-      const ProgramToMeasure& program = programs[begin + i];
-      Case one;
-      one.buffers = buffers(*program.space, program.knobs, true);
-      CallSpec call{static_cast<int>(batch.functions.size()), {}};
-      for (size_t b = 0; b < one.buffers.size(); ++b) call.buffers.push_back(static_cast<int>(b));
-      one.calls = {call};
-      one.checked_buffer = static_cast<int>(one.buffers.size()) - 1;
-      one.expected = expected(program.space->subgraph());
-      one.best_us = program.best_us;
-      one.sampling_s = sampling_s;
-      batch.objects.push_back(result.object);
-      batch.functions.push_back(compiled.names[i]);
-      batch.cases.push_back(std::move(one));
-      cases.push_back(i);
+void ProgramMeasurer::State::compile_items(size_t worker) {
+  const std::vector<int> core = core_list(compiler.core(worker));
+  pin_this_thread(core);
+  for (;;) {
+    {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return stop || (!queued.empty() && compiled.size() < kBusy); });
+      if (stop) return;
+    }
+    const CoreClaims::Claim claim = claims.for_work(core);
+    Item item;
+    {
+      std::lock_guard lock(mutex);
+      if (stop) return;
+      if (queued.empty()) continue;
+      item = std::move(queued.front());
+      queued.pop_front();
+      ++compiling;
     }
     try {
-      if (!batch.cases.empty())
-        device_.measure(batch, [&](size_t i, const Outcome& outcome) {
-          done(begin + cases[i], outcome, compiled.results[cases[i]].seconds);
-        });
+      item.compiled = compiler.compile(worker, {item.program.space->subgraph(), item.program.knobs, item.name});
     } catch (...) {
-      remove_files(objects);
+      tell({{}, std::current_exception()});
+      std::lock_guard lock(mutex);
+      --compiling;
+      stop = true;
+      changed.notify_all();
+      return;
+    }
+    std::lock_guard lock(mutex);
+    --compiling;
+    compiled.push_back(std::move(item));
+    changed.notify_all();
+  }
+}
+
+bool ProgramMeasurer::State::take_chunk(std::vector<Item>& chunk) {
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] {
+    return stop || compiled.size() >= kChunk || (!compiled.empty() && queued.empty() && compiling == 0);
+  });
+  if (stop) return false;
+  chunk.clear();
+  while (!compiled.empty() && chunk.size() < kChunk) {
+    chunk.push_back(std::move(compiled.front()));
+    compiled.pop_front();
+  }
+  changed.notify_all();
+  return true;
+}
+
+void ProgramMeasurer::State::measure_chunks() {
+  pin_this_thread(cores.beside.empty() ? cores.timing : cores.beside);
+  std::vector<Item> chunk;
+  while (take_chunk(chunk)) {
+    Chunk told_chunk;
+    try {
+      std::vector<Result> results = run(chunk);
+      for (size_t i = 0; i < chunk.size(); ++i) told_chunk.results.emplace_back(chunk[i].ticket, std::move(results[i]));
+    } catch (...) {
+      told_chunk.error = std::current_exception();
+    }
+    for (const Item& item : chunk) remove_file(item.compiled.object);
+    const bool failed = told_chunk.error != nullptr;
+    {
+      std::lock_guard lock(mutex);
+      if (stop) return;
+      if (failed) stop = true, changed.notify_all();
+    }
+    tell(std::move(told_chunk));
+    if (failed) return;
+  }
+}
+
+/// The batch alone on the timed cores.
+std::vector<Outcome> ProgramMeasurer::State::run_batch(const Batch& batch) {
+  CoreClaims::Claim claim;
+  return device.measure(batch, {}, [&] { claim = claims.for_timing(cores.timing); });
+}
+
+std::vector<ProgramMeasurer::Result> ProgramMeasurer::State::run(std::vector<Item>& chunk) {
+  std::vector<Result> results(chunk.size());
+  Batch batch;
+  std::vector<size_t> of_case;
+  for (size_t i = 0; i < chunk.size(); ++i) {
+    const Item& item = chunk[i];
+    results[i].compile_s = item.compiled.seconds;
+    if (item.compiled.error) {
+      results[i].outcome = *item.compiled.error;
+      continue;
+    }
+    const int function = static_cast<int>(batch.functions.size());
+    Case one = program_case(*item.program.space, item.program.knobs, function,
+                            expected.of(item.program.space->subgraph()));
+    one.best_us = item.program.best_us;
+    one.sampling_s = item.program.sampling_s;
+    batch.objects.push_back(item.compiled.object);
+    batch.functions.push_back(item.name);
+    batch.cases.push_back(std::move(one));
+    of_case.push_back(i);
+  }
+  if (batch.cases.empty()) return results;
+  std::vector<Outcome> outcomes = run_batch(batch);
+  for (size_t c = 0; c < outcomes.size(); ++c) results[of_case[c]].outcome = std::move(outcomes[c]);
+  return results;
+}
+
+std::vector<CompileResult> ProgramMeasurer::State::compile_all(const std::vector<CompileRequest>& requests) {
+  std::vector<CompileResult> results(requests.size());
+  std::vector<std::exception_ptr> faults(compiler.workers());
+  std::atomic<size_t> next = 0;
+  const auto serve = [&](size_t worker) {
+    try {
+      for (size_t i = next++; i < requests.size(); i = next++) {
+        const CoreClaims::Claim claim = claims.for_work(core_list(compiler.core(worker)));
+        results[i] = compiler.compile(worker, requests[i]);
+      }
+    } catch (...) {
+      faults[worker] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> workers;
+  for (size_t w = 0; w < compiler.workers(); ++w) workers.emplace_back(serve, w);
+  for (std::thread& worker : workers) worker.join();
+  for (const std::exception_ptr& fault : faults)
+    if (fault) std::rethrow_exception(fault);
+  return results;
+}
+
+ProgramMeasurer::ProgramMeasurer(ProgramCompiler& compiler, Device& device, const MeasuringCores& cores,
+                                 Listener listener)
+    : state_(std::make_unique<State>(compiler, device, cores, std::move(listener))) {}
+
+ProgramMeasurer::~ProgramMeasurer() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stop = true;
+  }
+  state_->changed.notify_all();
+  state_->claims.close();
+  for (std::thread& thread : state_->threads) thread.join();
+  for (const auto& item : state_->compiled) remove_file(item.compiled.object);
+}
+
+CoreClaims& ProgramMeasurer::claims() { return state_->claims; }
+
+void ProgramMeasurer::submit(const std::vector<ProgramToMeasure>& programs, long first) {
+  std::lock_guard lock(state_->mutex);
+  state_->start();
+  for (const ProgramToMeasure& program : programs)
+    state_->queued.push_back({program, first++, state_->new_name(), {}});
+  state_->changed.notify_all();
+}
+
+void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs,
+                              const std::function<void(size_t, const Outcome&)>& done) {
+  std::vector<CompileRequest> requests;
+  for (const ProgramToMeasure& program : programs)
+    requests.push_back({program.space->subgraph(), program.knobs, state_->new_name()});
+  std::vector<CompileResult> compiled = state_->compile_all(requests);
+  for (size_t begin = 0; begin < programs.size(); begin += kChunk) {
+    std::vector<State::Item> chunk;
+    for (size_t i = begin; i < std::min(programs.size(), begin + kChunk); ++i)
+      chunk.push_back({programs[i], static_cast<long>(i), requests[i].name, compiled[i]});
+    std::vector<Result> results;
+    try {
+      results = state_->run(chunk);
+    } catch (...) {
+      for (const CompileResult& result : compiled) remove_file(result.object);
       throw;
     }
-    remove_files(objects);
-  }
-  if (next.valid()) {
-    std::vector<std::string> objects;
-    for (const CompileResult& result : next.get().results) objects.push_back(result.object);
-    remove_files(objects);
+    for (size_t i = 0; i < chunk.size(); ++i) {
+      remove_file(chunk[i].compiled.object);
+      done(begin + i, results[i].outcome);
+    }
   }
 }
 
@@ -161,77 +280,35 @@ Outcome ProgramMeasurer::measure_network(const std::vector<SubgraphUse>& uses,
                                          const std::vector<Knobs>& knobs) {
   // Two places of one subgraph with the same knobs share their code but have weights of their own.
   std::vector<CompileRequest> requests;
-  std::map<std::pair<SubgraphKey, Knobs>, int> functions;
+  std::map<std::pair<SubgraphKey, Knobs>, int> numbers;
+  std::vector<int> functions;
   for (size_t i = 0; i < uses.size(); ++i) {
-    auto [place, added] = functions.try_emplace({uses[i].subgraph.key(), knobs[i]}, static_cast<int>(requests.size()));
-    if (added) requests.push_back({uses[i].subgraph, knobs[i], "sonar_program_" + std::to_string(next_name_++)});
+    auto [place, added] = numbers.try_emplace({uses[i].subgraph.key(), knobs[i]}, static_cast<int>(requests.size()));
+    if (added) requests.push_back({uses[i].subgraph, knobs[i], state_->new_name()});
+    functions.push_back(place->second);
   }
-  const std::vector<CompileResult> results = compiler_.compile(requests);
+  const std::vector<CompileResult> compiled = state_->compile_all(requests);
   Batch batch;
-  std::vector<std::string> objects;
   std::optional<MeasureError> error;
-  for (size_t i = 0; i < results.size(); ++i) {
-    objects.push_back(results[i].object);
-    if (results[i].error && !error) error = results[i].error;
-    batch.objects.push_back(results[i].object);
+  for (size_t i = 0; i < compiled.size(); ++i) {
+    if (compiled[i].error && !error) error = compiled[i].error;
+    batch.objects.push_back(compiled[i].object);
     batch.functions.push_back(requests[i].name);
   }
-  if (error) {
-    remove_files(objects);
-    return *error;
-  }
-
-  Case whole;
-  std::map<int, int> buffer_of_value;        // value of the graph -> buffer
-  std::map<int, std::vector<float>> values;  // the same by the reference
-  for (size_t i = 0; i < uses.size(); ++i) {
-    const SubgraphUse& use = uses[i];
-    const std::vector<Argument> arguments = spaces[i]->arguments(knobs[i]);
-    const std::vector<BufferSpec> specs = buffers(*spaces[i], knobs[i], false);
-    CallSpec call{functions.at({use.subgraph.key(), knobs[i]}), {}};
-    std::vector<std::vector<float>> inputs;
-    for (size_t a = 0; a < arguments.size(); ++a) {
-      const Argument::Role role = arguments[a].role;
-      const int value = role == Argument::Role::input      ? use.input
-                        : role == Argument::Role::residual ? use.residual
-                        : role == Argument::Role::output   ? use.output
-                                                           : -1;
-      if (role != Argument::Role::output) {
-        if (value >= 0 && values.count(value)) {
-          inputs.push_back(values.at(value));
-        } else {
-          const std::vector<long> sizes = subgraph_input_sizes(use.subgraph);
-          std::vector<float> fill(sizes[a]);
-          random_values(specs[a].seed, fill.size(), specs[a].scale, fill.data());
-          inputs.push_back(std::move(fill));
-        }
-      }
-      if (value >= 0 && buffer_of_value.count(value)) {
-        call.buffers.push_back(buffer_of_value.at(value));
-        continue;
-      }
-      const int buffer = static_cast<int>(whole.buffers.size());
-      whole.buffers.push_back(specs[a]);
-      call.buffers.push_back(buffer);
-      if (value >= 0) buffer_of_value[value] = buffer;
-      if (value >= 0 && role != Argument::Role::output) values[value] = inputs.back();
-    }
-    values[use.output] = run_subgraph_reference(use.subgraph, inputs);
-    whole.checked_buffer = call.buffers.back();
-    whole.calls.push_back(std::move(call));
-  }
-  whole.expected = values.at(uses.back().output);
-  whole.tolerance = 1e-3f;  // rounding differs from layer to layer and adds up
-  whole.sampling_s = kWholeSampling;
-  batch.cases.assign(kWholeRepetitions, whole);
   std::vector<Outcome> outcomes;
   try {
-    outcomes = device_.measure(batch);
+    if (!error) {
+      Case whole = network_case(uses, spaces, knobs, functions);
+      whole.sampling_s = kWholeSampling;
+      batch.cases.assign(kWholeRepetitions, whole);
+      outcomes = state_->run_batch(batch);
+    }
   } catch (...) {
-    remove_files(objects);
+    for (const CompileResult& result : compiled) remove_file(result.object);
     throw;
   }
-  remove_files(objects);
+  for (const CompileResult& result : compiled) remove_file(result.object);
+  if (error) return *error;
   std::vector<double> samples;
   long runs = 0;
   for (const Outcome& outcome : outcomes) {

@@ -1,8 +1,8 @@
-// From (subgraph, knobs) to outcomes: compile, link, run on the device, checked against the reference.
+// From (subgraph, knobs) to outcomes: compile, link, run on the device, checked against the reference. All of it overlaps
+// as far as the cores allow: while one chunk of programs is timed, the next is linked and the one after compiles.
 #pragma once
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <vector>
 
@@ -10,49 +10,75 @@
 #include "graph/partition.h"
 #include "program/compiler.h"
 #include "program/program_space.h"
+#include "search/core_claims.h"
 
 namespace sonar {
 
 /// Bumped whenever a time comes to mean something else: part of a record's identity.
 inline constexpr int kMeasuringProtocolVersion = 1;
 
+/// Where what runs. Compiling happens on the workers' own cores; where one of these is timed too, the two alternate.
+struct MeasuringCores {
+  std::vector<int> timing;  // programs are timed on these
+  std::vector<int> beside;  // reference and linker run on these; empty: on `timing`, between programs
+};
+
 struct ProgramToMeasure {
   std::shared_ptr<const ProgramSpace> space;
   Knobs knobs;
-  double best_us = 0;  // of the subgraph so far: clearly slower programs are stopped early; 0: measured out
+  double best_us = 0;        // of the subgraph so far: clearly slower programs are stopped early; 0: measured out
+  double sampling_s = 0.03;  // spent on its samples; more lowers the noise
 };
 
-/// Not thread-safe: one thread measures.
+/// Callable from any thread.
 class ProgramMeasurer {
  public:
   /// Programs linked into one runner: more amortises linking better, fewer shows results sooner.
   static constexpr size_t kChunk = 16;
+  /// Programs that keep every stage busy: one chunk timed, one linked, one compiling.
+  static constexpr size_t kBusy = 3 * kChunk;
 
-  /// `overlap`: compile the next chunk while this one is measured; only where the two use different cores.
-  ProgramMeasurer(Compiler& compiler, Device& device, bool overlap);
+  struct Result {
+    Outcome outcome;
+    double compile_s = 0;
+  };
+  /// What became of some of the programs that were submitted; called from the measurer's threads, one at a time, while
+  /// nothing is held.
+  struct Chunk {
+    std::vector<std::pair<long, Result>> results;  // (ticket, result)
+    std::exception_ptr error;  // the toolchain or the disk failed: nothing more will come
+  };
+  using Listener = std::function<void(Chunk)>;
 
-  /// `done(i, outcome, compile_s)` as each outcome is known. Ends early, between chunks, when *stop is set.
-  /// `sampling_s`: time spent on the samples of one program; more lowers the noise.
-  void measure(const std::vector<ProgramToMeasure>& programs, double sampling_s,
-               const std::function<void(size_t, const Outcome&, double)>& done, const std::atomic<bool>* stop);
+  /// `listener`: of what `submit` hands in.
+  ProgramMeasurer(ProgramCompiler& compiler, Device& device, const MeasuringCores& cores, Listener listener = {});
+  /// Ends at once; what is still out is dropped.
+  ~ProgramMeasurer();
 
-  /// A whole network, subgraph after subgraph in one process, each with the given knobs; activations flow from one to
-  /// the next, weights are random, the result is checked against the reference.
+  /// Programs with tickets `first`, `first` + 1, ... join the queue.
+  void submit(const std::vector<ProgramToMeasure>& programs, long first);
+
+  /// Measures now and waits. For those who submit nothing.
+  void measure(const std::vector<ProgramToMeasure>& programs, const std::function<void(size_t, const Outcome&)>& done);
+
+  /// A whole network in one process, each subgraph with the given knobs. Waits; what was submitted goes on meanwhile, and
+  /// alternates with it.
   Outcome measure_network(const std::vector<SubgraphUse>& uses,
                           const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                           const std::vector<Knobs>& knobs);
 
- private:
-  struct Compiled;
-  Compiled compile(const std::vector<ProgramToMeasure>& programs, size_t begin, size_t end);
-  const std::vector<float>& expected(const Subgraph& subgraph);
+  /// For other work of this process that may run on the timed cores.
+  CoreClaims& claims();
 
-  Compiler& compiler_;
-  Device& device_;
-  bool overlap_;
-  long next_name_ = 0;
-  std::map<SubgraphKey, std::vector<float>> expected_;  // of the latest subgraphs
-  size_t expected_values_ = 0;
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
+
+/// Pins the calling thread; cores that it may not use, or an empty list, change nothing.
+void pin_this_thread(const std::vector<int>& cores);
+
+/// Moves the calling thread off `cores`; where that leaves it none, it stays, and those that it shares are returned.
+std::vector<int> keep_off(const std::vector<int>& cores);
 
 }  // namespace sonar

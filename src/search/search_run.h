@@ -68,7 +68,9 @@ class SearchRun {
   void handle(TrainerRestarted& event);
   void handle(TrainFinished& event);
   void handle(ProgramArrived& event);
-  void handle(MeasureFinished& event);
+  void handle(DeviceUsed& event);
+  void handle(NetworkArrived& event);
+  void handle(MeasuringFailed& event);
 
   // work
   void submit_training(size_t network, long to_step, int val_images);
@@ -102,6 +104,7 @@ class SearchRun {
   bool timed() const { return !config_.search.time.empty() && purpose_ == Purpose::search && !exhaustive(); }
   bool side_by_side() const { return timed() && config_.search.schedule == "parallel"; }
   bool exhaustive() const { return config_.search.algorithm == "brute-force"; }
+  bool measuring() const { return programs_out_ > 0 || networks_out_ > 0; }
   double remaining_s() const;
   double contenders_s() const;  // what measuring the contenders once more will take
   double step_cost(const Network& network) const;
@@ -158,7 +161,14 @@ class SearchRun {
   std::set<std::pair<long, int>> measured_;  // (job, index) in the store when this process began
   std::vector<MeasureJobRow> unfinished_;    // of the process before
 
-  int train_pending_ = 0, measure_pending_ = 0;
+  int train_pending_ = 0, networks_out_ = 0;
+  long programs_out_ = 0;
+  struct JobOut {
+    SubgraphKey subgraph;
+    size_t programs;  // still to come
+  };
+  std::map<long, JobOut> jobs_out_;  // measuring jobs by id
+  std::vector<int> own_cores_;  // timed cores that this thread cannot keep off
   double train_wall_s_ = 0, train_work_s_ = 0;  // of finished training jobs: wall and pure training time
   double measure_wall_s_ = 0;
   long measured_programs_ = 0;
@@ -170,6 +180,7 @@ class SearchRun {
 
   // Last, so that they stop first: they post to events_ and read clock_.
   std::unique_ptr<MeasureExecutor> measuring_;
+  CoreClaims::Claim busy_;  // of own_cores_, given back while this thread waits
   std::unique_ptr<TrainExecutor> training_;
 };
 

@@ -20,7 +20,10 @@ constexpr double kShowEvery = 0.25, kRememberEvery = 1, kCheckDiskEvery = 5;  //
 
 void SearchRun::pump() {
   if (options_.stop && options_.stop->load()) throw Stopped();
-  if (std::optional<Event> event = events_.wait(0.1)) std::visit([this](auto& e) { handle(e); }, *event);
+  busy_.release();
+  std::optional<Event> event = events_.wait(0.1);
+  if (measuring_) busy_ = measuring_->claims().for_work(own_cores_);
+  if (event) std::visit([this](auto& e) { handle(e); }, *event);
   const double now = clock_.now();
   if (now - last_remembered_s_ > kRememberEvery) remember_time();
   if (now - last_disk_check_s_ > kCheckDiskEvery) {
@@ -83,28 +86,28 @@ void SearchRun::submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s) 
 
 void SearchRun::submit_remaining(const std::vector<MeasureJobRow>& jobs, double sampling_s,
                                  const std::set<std::pair<long, int>>& measured) {
-  if (jobs.empty()) return;
-  MeasureTask task;
-  task.jobs = jobs;
-  task.sampling_s = sampling_s;
-  for (size_t j = 0; j < jobs.size(); ++j) {
-    const size_t subgraph = tuning_->index(jobs[j].subgraph);
+  for (const MeasureJobRow& job : jobs) {
+    const size_t subgraph = tuning_->index(job.subgraph);
     const double best = tuning_->tuner(subgraph).best_latency_us();
-    for (size_t p = 0; p < jobs[j].programs.size(); ++p) {
-      if (measured.count({jobs[j].id, static_cast<int>(p)})) continue;
-      ProgramToMeasure program{tuning_->space(subgraph), jobs[j].programs[p], 0};
-      if (jobs[j].purpose == MeasurePurpose::batch && std::isfinite(best)) program.best_us = best;
+    MeasureTask task;
+    task.job = job;
+    for (size_t p = 0; p < job.programs.size(); ++p) {
+      if (measured.count({job.id, static_cast<int>(p)})) continue;
+      ProgramToMeasure program{tuning_->space(subgraph), job.programs[p], 0, sampling_s};
+      if (job.purpose == MeasurePurpose::batch && std::isfinite(best)) program.best_us = best;
       task.programs.push_back(std::move(program));
-      task.places.emplace_back(j, static_cast<int>(p));
+      task.places.push_back(static_cast<int>(p));
     }
+    if (task.programs.empty()) continue;
+    jobs_out_[job.id] = {job.subgraph, task.programs.size()};
+    programs_out_ += static_cast<long>(task.programs.size());
+    measuring_->submit(std::move(task));
   }
-  measuring_->submit(std::move(task));
-  ++measure_pending_;
 }
 
 void SearchRun::submit_network_measurement(size_t network) {
   const Network& n = networks_[network];
-  MeasureTask task;
+  NetworkTask task;
   task.network = n.row.name;
   task.uses = n.candidate.uses;
   for (const SubgraphUse& use : task.uses) {
@@ -113,7 +116,7 @@ void SearchRun::submit_network_measurement(size_t network) {
     task.knobs.push_back(subgraph_best(subgraph));
   }
   measuring_->submit(std::move(task));
-  ++measure_pending_;
+  ++networks_out_;
 }
 
 // ---- in
@@ -185,7 +188,7 @@ void SearchRun::handle(TrainFinished& event) {
 }
 
 void SearchRun::handle(ProgramArrived& event) {
-  const MeasureJobRow& job = event.task->jobs[event.job_index];
+  const MeasureJobRow& job = event.task->job;
   const size_t subgraph = tuning_->index(job.subgraph);
   ProgramRow row;
   row.job = job.id;
@@ -200,29 +203,27 @@ void SearchRun::handle(ProgramArrived& event) {
   tuning_->tell(job, row.knobs, row.outcome);
   note_answer(job, row.knobs, row.outcome);
   ++measured_programs_;
+  --programs_out_;
+  if (--jobs_out_.at(job.id).programs == 0) {
+    jobs_out_.erase(job.id);
+    store_->finish_measure_job(job.id);
+    tuning_->finish(job);
+  }
   const double best = tuning_->tuner(subgraph).best_latency_us();
   tuning_now_ = fmt::format("{}: {:.2f} us", job.subgraph, best);
 }
 
-void SearchRun::handle(MeasureFinished& event) {
-  --measure_pending_;
-  if (event.error) std::rethrow_exception(event.error);
-  const MeasureTask& task = *event.task;
-  const auto core = static_cast<int>(config_.device.cores.front());
-  if (!task.network.empty()) {
-    networks_[network_index_.at(task.network)].end_to_end = *event.network;
-    store_->put_usage({Side::tune, core, event.started_s, event.ended_s, "whole network " + task.network});
-    return;
-  }
-  for (const MeasureJobRow& job : task.jobs) {
-    store_->finish_measure_job(job.id);
-    tuning_->finish(job);
-  }
+void SearchRun::handle(DeviceUsed& event) {
   measure_wall_s_ += event.ended_s - event.started_s;
   store_->put_value("measure_wall_s", fmt::format("{:.6f}", measure_wall_s_));
-  store_->put_usage(
-      {Side::tune, core, event.started_s, event.ended_s,
-       task.jobs.size() == 1 ? task.jobs.front().subgraph : fmt::format("{} subgraphs", task.jobs.size())});
+  store_->put_usage({Side::tune, static_cast<int>(config_.device.cores.front()), event.started_s, event.ended_s, event.what});
 }
+
+void SearchRun::handle(NetworkArrived& event) {
+  --networks_out_;
+  networks_[network_index_.at(event.network)].end_to_end = std::move(event.outcome);
+}
+
+void SearchRun::handle(MeasuringFailed& event) { std::rethrow_exception(event.error); }
 
 }  // namespace sonar

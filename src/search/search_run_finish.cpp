@@ -34,14 +34,14 @@ bool SearchRun::issue_contenders() {
 }
 
 void SearchRun::measure_contenders() {
-  while (measure_pending_ > 0) pump();
+  while (measuring()) pump();
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
     if (job.purpose == MeasurePurpose::remeasure) pending.push_back(job);
   unfinished_.clear();
   submit_remaining(pending, kContenderSampling, measured_);
   do {
-    while (measure_pending_ > 0) pump();
+    while (measuring()) pump();
   } while (issue_contenders());
 }
 
@@ -67,7 +67,7 @@ void SearchRun::finish() {
     confirm_answers();
     for (size_t i : survivors) submit_network_measurement(i);
   }
-  while (measure_pending_ > 0 || train_pending_ > 0) pump();
+  while (measuring() || train_pending_ > 0) pump();
 
   std::vector<ResultRow> results;
   Points points;

@@ -222,7 +222,7 @@ void SearchRun::confirm_answers() {
     if (jobs.empty()) return;
     if (first) say("finish", fmt::format("measuring the best known programs of {} subgraphs once more", jobs.size()));
     submit_jobs(std::move(jobs), kAnswerSampling);
-    while (measure_pending_ > 0) pump();
+    while (measuring()) pump();
   }
 }
 

@@ -94,7 +94,8 @@ double SearchRun::lower_bound_us(const NetworkRow& row) const {
   // A core that does two vector FMAs a cycle at 6 GHz is beyond any device of this kind: the bound must never be wrong.
   const double peak_gflops =
       config_.device.peak_gflops > 0 ? config_.device.peak_gflops : 6.0 * 2 * 2 * host_target().vector_floats;
-  return 2 * row.macs * static_cast<double>(config_.device.batch) / (peak_gflops * 1e3);
+  return 2 * row.macs * static_cast<double>(config_.device.batch) /
+         (peak_gflops * static_cast<double>(config_.device.threads) * 1e3);
 }
 
 int SearchRun::validation_images(long slice_steps) const {
@@ -126,10 +127,10 @@ void SearchRun::measure_defaults() {
     const auto begin = jobs.begin(), ready = begin + std::min<long>(2, std::ssize(jobs)),
                looked = begin + std::min<long>(18, std::ssize(jobs));
     submit_remaining({begin, ready}, kSampling, measured_);
-    while (measure_pending_ > 0) pump();
+    while (measuring()) pump();
     const double began = clock_.now();
     submit_remaining({ready, looked}, kSampling, measured_);
-    while (measure_pending_ > 0) pump();
+    while (measuring()) pump();
     const double each = (clock_.now() - began) / static_cast<double>(std::max<long>(1, looked - ready));
     const double all = each * static_cast<double>(jobs.end() - looked);
     if (timed() && first && all > remaining_s())
@@ -148,7 +149,7 @@ void SearchRun::measure_defaults() {
 
 /// Waits for the default programs that are still out; then every latency is known.
 void SearchRun::finish_defaults() {
-  while (measure_pending_ > 0) pump();
+  while (measuring()) pump();
   defaults_until_s_ = 0;
   for (size_t i = 0; i < tuning_->count(); ++i)
     if (std::isfinite(subgraph_latency_us(i))) return;
@@ -278,25 +279,30 @@ void SearchRun::train_to_targets() {
   for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
 }
 
-/// Hands the device its next task: one batch, or several small ones of different subgraphs, so that linking them is
-/// paid once. False when nothing is left to try.
+/// Hands the device batches of different subgraphs until so many programs are out that compiling, linking and timing all
+/// have work. When it does is a function of the outcomes recorded, as what it asks for is. False when nothing is left to
+/// try.
 bool SearchRun::issue_batches() {
   if (!tuning_) return false;
   std::vector<MeasureJobRow> jobs;
-  size_t pooled = 0;
-  while (pooled < ProgramMeasurer::kChunk) {
+  long pooled = 0;
+  while (programs_out_ + pooled < static_cast<long>(ProgramMeasurer::kBusy)) {
     std::optional<MeasureJobRow> job;
     if (exhaustive()) {
       for (size_t i = 0; i < tuning_->count() && !job; ++i) {
         const bool out = std::any_of(jobs.begin(), jobs.end(),
-                                     [&](const MeasureJobRow& other) { return other.subgraph == tuning_->key(i); });
+                                     [&](const MeasureJobRow& other) { return other.subgraph == tuning_->key(i); }) ||
+                         std::any_of(jobs_out_.begin(), jobs_out_.end(),
+                                     [&](const auto& entry) { return entry.second.subgraph == tuning_->key(i); });
         const long left = config_.search.full_programs - tuning_->programs(i);
         if (left > 0 && !out && !tuning_->exhausted(i))
           job = tuning_->batch_of(i, round_.round, std::min<long>(left, config_.search.batch_programs));
       }
     } else {
       double left = round_.programs - static_cast<double>(round_programs_issued_);
-      if (timed()) left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s());
+      if (timed())
+        left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s() -
+                                 static_cast<double>(programs_out_ + pooled));
       const long size = batch_size(static_cast<long>(left), tuning_->live(), config_.search.batch_programs);
       if (size > 0) job = tuning_->next_batch(round_.round, size);
     }
@@ -308,10 +314,11 @@ bool SearchRun::issue_batches() {
       continue;
     }
     round_programs_issued_ += static_cast<long>(job->programs.size());
-    pooled += job->programs.size();
+    pooled += static_cast<long>(job->programs.size());
     jobs.push_back(std::move(*job));
   }
-  if (jobs.empty()) return false;
+  // Where nothing can be asked for now, because every subgraph has a batch out, more can when these have ended.
+  if (jobs.empty()) return programs_out_ > 0;
   submit_jobs(std::move(jobs), kSampling);
   return true;
 }
@@ -345,6 +352,7 @@ void SearchRun::execute_round() {
   std::vector<MeasureJobRow> pending;
   for (const MeasureJobRow& job : unfinished_)
     if (job.purpose == MeasurePurpose::batch) pending.push_back(job);
+  for (const MeasureJobRow& job : pending) tuning_->expect(job);
   submit_remaining(pending, kSampling, measured_);
   std::erase_if(unfinished_, [](const MeasureJobRow& job) { return job.purpose == MeasurePurpose::batch; });
   bool tuning_exhausted = !tuning_;
@@ -363,12 +371,15 @@ void SearchRun::execute_round() {
       }
       if (train_pending_ == 0 && now >= ends) break;
     }
-    if (tune_wanted && measure_pending_ == 0) {
+    if (tune_wanted) {
       // The last of the time goes to the contenders, so that the last decision stands on latencies that were confirmed.
       const bool confirm = timed() && last && !in_turns && now >= ends - contenders_s();
-      if (confirm ? !issue_contenders() : !issue_batches()) tuning_exhausted = true;
+      if (!confirm)
+        tuning_exhausted = !issue_batches();
+      else if (!measuring())
+        tuning_exhausted = !issue_contenders();
     }
-    if (train_pending_ == 0 && measure_pending_ == 0 && tuning_exhausted) break;
+    if (train_pending_ == 0 && !measuring() && tuning_exhausted) break;
     pump();
   }
   // With counted budgets every job of the round has ended here. With a time budget a batch may still be out: it goes on
@@ -395,7 +406,7 @@ void SearchRun::eliminate() {
   }
   if (tuning_ && config_.search.latency == "end-to-end") {
     for (size_t i : members) submit_network_measurement(i);
-    while (measure_pending_ > 0) pump();
+    while (measuring()) pump();
   }
   std::vector<Objectives> objectives;
   std::vector<std::string> names;

@@ -244,7 +244,7 @@ void SearchRun::start_device() {
       network.subgraphs.emplace_back(place->second, count);
     }
   const std::string scheduler = config_.search.scheduler;
-  const Target target = host_target();
+  const Target target = device_target(config_);
   if (purpose_ == Purpose::train) return;
   TuningOptions tuning;
   tuning.rule = scheduler == "paper" ? SchedulerRule::paper : SchedulerRule::gradient;
@@ -263,10 +263,10 @@ void SearchRun::start_device() {
   DeviceParts parts = start_local_device(config_, options_.folder + "/work");
   store_->bind_identity(parts.identity);
   const RecordIdentity identity = parts.identity;
-  const std::vector<int> cores = measuring_cores(config_);
-  const bool overlap = config_.compile.cores != config_.device.cores;
-  measuring_ = std::make_unique<MeasureExecutor>(cores, std::move(parts.compiler), std::move(parts.device), overlap,
-                                                 clock_, events_);
+  const MeasuringCores cores = measuring_cores(config_);
+  measuring_ =
+      std::make_unique<MeasureExecutor>(std::move(parts.compiler), std::move(parts.device), cores, clock_, events_);
+  own_cores_ = keep_off(cores.timing);
   say("device", identity.device + "; " + identity.compiler + ", " + identity.target);
   adopt_earlier(identity);
 }

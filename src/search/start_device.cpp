@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <algorithm>
 #include <thread>
 
 #include "model/error.h"
@@ -11,9 +11,15 @@
 
 namespace sonar {
 
+Target device_target(const Config& config) {
+  Target target = host_target();
+  target.threads = static_cast<int>(config.device.threads);
+  return target;
+}
+
 DeviceParts start_local_device(const Config& config, const std::string& work_folder) {
   CompilerOptions compile;
-  compile.target = host_target();
+  compile.target = device_target(config);
   compile.cores.assign(config.compile.cores.begin(), config.compile.cores.end());
   compile.time_limit_s = config.compile.time_limit_s;
   compile.memory_limit_mb = config.compile.memory_limit_mb;
@@ -22,7 +28,10 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
   parts.compiler = std::make_unique<Compiler>(compile);
 
   DeviceOptions device;
-  device.cores.assign(config.device.cores.begin(), config.device.cores.end());
+  const MeasuringCores cores = measuring_cores(config);
+  device.cores = cores.timing;
+  device.threads = static_cast<int>(config.device.threads);
+  device.link_cores = cores.beside;
   device.compiler = config.device.compiler;
   device.work_folder = work_folder + "/runners";
   device.runtime_object = parts.compiler->runtime_object();
@@ -35,6 +44,7 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
   parts.identity.compiler = parts.compiler->version();
   parts.identity.program_space = kProgramSpaceVersion;
   parts.identity.protocol = kMeasuringProtocolVersion;
+  parts.identity.threads = static_cast<int>(config.device.threads);
   return parts;
 }
 
@@ -49,10 +59,15 @@ void refuse_missing_cores(const Config& config) {
                         core, cores, cores - 1));
 }
 
-std::vector<int> measuring_cores(const Config& config) {
-  std::set<int> cores(config.compile.cores.begin(), config.compile.cores.end());
-  cores.insert(config.device.cores.begin(), config.device.cores.end());
-  return {cores.begin(), cores.end()};
+MeasuringCores measuring_cores(const Config& config) {
+  MeasuringCores cores;
+  cores.timing.assign(config.device.cores.begin(), config.device.cores.begin() + config.device.threads);
+  const auto timed = [&](int64_t core) {
+    return std::find(cores.timing.begin(), cores.timing.end(), core) != cores.timing.end();
+  };
+  for (int64_t core : config.compile.cores)
+    if (!timed(core)) cores.beside.push_back(static_cast<int>(core));
+  return cores;
 }
 
 int classes_of(const Config& config) {

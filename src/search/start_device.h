@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "program/compiler.h"
 #include "records/run_store.h"
+#include "search/program_measurer.h"
 #include "sonar/config.h"
 
 namespace sonar {
@@ -23,8 +24,11 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
 /// Throws UserError naming the first core of train, compile or device that this machine does not have.
 void refuse_missing_cores(const Config& config);
 
-/// compile.cores and device.cores together.
-std::vector<int> measuring_cores(const Config& config);
+/// The host, as device.threads says.
+Target device_target(const Config& config);
+
+/// Programs are timed on the first device.threads of device.cores; what prepares them runs on the rest of compile.cores.
+MeasuringCores measuring_cores(const Config& config);
 
 /// data.classes, or the number found by opening the data set.
 int classes_of(const Config& config);

@@ -65,6 +65,8 @@ class Tuning {
   /// arrival. Nothing is asked for again. Returns the jobs of which outcomes are missing. Throws InternalError on
   /// programs that cannot have been asked for: the store is not of this program space.
   std::vector<MeasureJobRow> restore(const std::vector<MeasureJobRow>& jobs, const std::vector<ProgramRow>& programs);
+  /// A batch that an earlier process asked for is still out.
+  void expect(const MeasureJobRow& job) { scheduler_->expect(index(job.subgraph)); }
 
  private:
   Target target_;
