@@ -12,7 +12,7 @@
 namespace sonar {
 
 /// Bumped whenever a knob vector comes to mean another program: part of a record's identity.
-inline constexpr int kProgramSpaceVersion = 1;
+inline constexpr int kProgramSpaceVersion = 2;
 
 /// What schedules depend on.
 struct Target {

@@ -17,10 +17,16 @@ DepthwiseSchedule decode_depthwise(const Knobs& k) {
           .padding = static_cast<DepthwisePadding>(k[5]),
           .order = static_cast<DepthwiseOrder>(k[6]),
           .band = k[7],
-          .parallel = k[8] == 1};
+          .taps = static_cast<DepthwiseTaps>(k[8]),
+          .packed = k[9] == 1,
+          .held = k[10] == 1,
+          .unroll_tiles = k[11] == 1,
+          .parallel = k[12] == 1};
 }
 
 namespace {
+
+constexpr int kMaxUnrolledOfAllCopies = 450;
 
 class DepthwiseSpace : public ProgramSpace {
  public:
@@ -31,12 +37,16 @@ class DepthwiseSpace : public ProgramSpace {
     specs_ = {
         {"vector", vectors},
         {"tile_vectors", up_to({1, 2, 3, 4}, channels() / vectors.front())},
-        {"tile_width", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16}, subgraph.out_width())},
+        {"tile_width", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 28}, subgraph.out_width())},
         {"tile_height", up_to({1, 2, 3, 4}, subgraph.out_height())},
         {"unroll_rows", subgraph.kernel == 1 ? std::vector<int>{1} : std::vector<int>{0, 1}},
-        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7}},
-        {"order", {0, 1, 2}},
+        {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+        {"order", {0, 1, 2, 3}},
         {"band", up_to({0, 1, 2, 4, 8, 16}, subgraph.out_height() - 1)},
+        {"taps", subgraph.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
+        {"packed", {0, 1}},
+        {"held", subgraph.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1}},
+        {"unroll_tiles", {0, 1}},
         {"parallel", parallel_values(target)},
     };
   }
@@ -50,43 +60,70 @@ class DepthwiseSpace : public ProgramSpace {
     if (s.tile() > channels()) return "the tile has more channels than the input";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
     if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
-    if (s.padding >= DepthwisePadding::inlined_columns_apart && unrolled(s) > kMaxUnrolledOfCopies)
-      return "too many unrolled multiply-adds for copies of the loops";
+    if (unrolled(s) * copies(s) > kMaxUnrolledOfAllCopies)
+      return "too many unrolled multiply-adds in the copies of the loops";
     if (s.padding == DepthwisePadding::plane && s.order != DepthwiseOrder::channels_rows_columns)
       return "a channel's plane is padded only where channels are the outer loop";
     if (s.band != 0 && s.order != DepthwiseOrder::channels_rows_columns)
       return "a band does nothing where rows are the outer loop";
     if (s.band >= ceil_div(subgraph_.out_height(), s.tile_height))
       return "the band is no smaller than the number of tile rows";
+    if (s.unroll_tiles && (s.band != 0 || s.order != DepthwiseOrder::channels_rows_columns ||
+                           ceil_div(subgraph_.out_height(), s.tile_height) == 1 || is_skipped(s.padding) ||
+                           s.padding == DepthwisePadding::inlined_edges_apart || !s.unroll_rows ||
+                           s.padding == DepthwisePadding::sliding))
+      return "unrolled rows of tiles need no other treatment of the first and last rows";
+    if (s.order == DepthwiseOrder::columns_rows_channels && s.tile_width >= subgraph_.out_width())
+      return "a single column of tiles has no columns outside";
+    if (s.packed && (channels() % s.tile() != 0 || channels() == s.tile()))
+      return "packed weights need whole channel tiles, and more than one";
+    if (s.held && s.packed) return "packed weights are close together where they are";
+    if (s.held &&
+        (!s.unroll_rows || s.order >= DepthwiseOrder::rows_columns_channels || held(s) > target_.registers - 4))
+      return "the kernel does not fit the vector registers";
+    if (s.taps == DepthwiseTaps::kernel_inside && !s.unroll_rows) return "a kernel inside the tile has unrolled rows";
     if (channels() == s.tile() && s.order != DepthwiseOrder::channels_rows_columns)
       return "a single channel tile leaves no order to choose";
     return "";
   }
 
   Knobs default_program() const override {
+    // Kernel rows outside the input cost nothing and first and last columns are apart, so the tile runs without checks.
     Knobs knobs(specs_.size(), 0);
+    const int columns = subgraph_.out_width();
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
     knobs[1] = 1;
-    knobs[2] = largest_up_to(specs_[2].values, 4);
-    for (int width : {8, 7, 6, 5})
-      if (subgraph_.out_width() % width == 0 && knobs[2] == 4) knobs[2] = width;
+    knobs[2] = largest_up_to(specs_[2].values, std::min(columns, 8));
+    for (int width : {4, 5, 6, 8, 7})
+      if (columns % width == 0) knobs[2] = width;
     knobs[3] = 1;
+    const bool one_column = knobs[2] >= columns;
+    if (subgraph_.padding > 0)
+      knobs[5] = static_cast<int>(one_column ? DepthwisePadding::skipped : DepthwisePadding::skipped_columns_apart);
     knobs[4] = subgraph_.kernel <= 3 ? 1 : 0;
-    knobs[5] = static_cast<int>(DepthwisePadding::inlined);
-    knobs[6] = static_cast<int>(DepthwiseOrder::channels_rows_columns);
-    knobs[8] = specs_[8].values.back();
+    knobs[8] = subgraph_.kernel == 3 ? 1 : 0;
+    // Vectors across lines: all channels while the lines are in L1.
+    const bool across_lines = channels() % knobs[0] != 0;
+    const bool beyond_l2 = 4.0 * channels() * subgraph_.height * subgraph_.width > target_.l2_bytes;
+    if (channels() > knobs[0] && !one_column && (across_lines || beyond_l2))
+      knobs[6] = static_cast<int>(DepthwiseOrder::columns_rows_channels);
+    if (!across_lines && channels() > knobs[0]) knobs[9] = 1;
+    knobs[12] = specs_[12].values.back();
+    if (!why_illegal(knobs).empty()) knobs[4] = knobs[8] = 0;
+    if (!why_illegal(knobs).empty()) knobs[2] = largest_up_to(specs_[2].values, 4);
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
     return knobs;
   }
 
-  std::vector<Argument> arguments(const Knobs&) const override {
+  std::vector<Argument> arguments(const Knobs& knobs) const override {
     const Subgraph& s = subgraph_;
-    const std::vector<int> output = {channels(), s.out_width(), s.out_height(), s.batch};
     // One block of all channels: a tile may then begin at any channel.
+    const int block = knobs[9] == 1 ? decode_depthwise(knobs).tile() : channels();
+    const std::vector<int> output = {channels(), s.out_width(), s.out_height(), s.batch};
     std::vector<Argument> result = {
         {Argument::Role::input, {channels(), s.width, s.height, s.batch}},
-        {Argument::Role::weight, {channels(), s.kernel, s.kernel, 1}, channels(), channels()},
+        {Argument::Role::weight, {block, s.kernel, s.kernel, channels() / block}, block, channels()},
         {Argument::Role::bias, {channels()}},
     };
     if (s.residual) result.push_back({Argument::Role::residual, output});
@@ -114,7 +151,7 @@ class DepthwiseSpace : public ProgramSpace {
     f.push_back(log2_of(padded_row * s.tile() * subgraph_.height / double(target_.l1_bytes)));
     f.push_back(log2_of(padded_row * channels() * subgraph_.height / double(target_.l2_bytes)));
     for (int kind = 0; kind <= 7; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
-    for (int order = 0; order <= 2; ++order) f.push_back(static_cast<int>(s.order) == order ? 1.0f : 0.0f);
+    for (int order = 0; order <= 3; ++order) f.push_back(static_cast<int>(s.order) == order ? 1.0f : 0.0f);
     return f;
   }
 
@@ -122,6 +159,19 @@ class DepthwiseSpace : public ProgramSpace {
   int channels() const { return subgraph_.out_channels; }
   int accumulators(const DepthwiseSchedule& s) const {
     return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
+  }
+  /// Of the tile in the code, where loops are split into edges and interior.
+  int copies(const DepthwiseSchedule& s) const {
+    int result = s.unroll_tiles ? ceil_div(subgraph_.out_height(), s.tile_height) : 1;
+    if (s.padding == DepthwisePadding::inlined_columns_apart || s.padding == DepthwisePadding::inlined_edges_apart ||
+        s.padding == DepthwisePadding::skipped_columns_apart)
+      result *= std::min(3, ceil_div(subgraph_.out_width(), s.tile_width));
+    if (s.padding == DepthwisePadding::inlined_edges_apart)
+      result *= std::min(3, ceil_div(subgraph_.out_height(), s.tile_height));
+    return result;
+  }
+  int held(const DepthwiseSchedule& s) const {
+    return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * subgraph_.kernel * subgraph_.kernel;
   }
   int unrolled(const DepthwiseSchedule& s) const {
     return accumulators(s) * subgraph_.kernel * (s.unroll_rows ? subgraph_.kernel : 1);

@@ -11,16 +11,18 @@ namespace sonar {
 SqueezeExciteSchedule decode_squeeze_excite(const Knobs& k) {
   return {.vector = k[0],
           .mean_vectors = k[1],
-          .mean_unroll = k[2],
-          .squeeze_vector = k[3],
-          .squeeze_vectors = k[4],
-          .squeeze_sums = k[5],
-          .excite_vectors = k[6],
-          .excite_sums = k[7],
-          .scale_vectors = k[8],
-          .scale_pixels = k[9],
-          .scale_channels_outside = k[10] == 1,
-          .parallel = k[11] == 1};
+          .mean_sums = k[2],
+          .mean_unroll = k[3],
+          .squeeze_vector = k[4],
+          .squeeze_vectors = k[5],
+          .squeeze_sums = k[6],
+          .excite_vectors = k[7],
+          .excite_sums = k[8],
+          .scale_vectors = k[9],
+          .scale_pixels = k[10],
+          .scale_channels_outside = k[11] == 1,
+          .ahead = k[12],
+          .parallel = k[13] == 1};
 }
 
 namespace {
@@ -36,16 +38,18 @@ class SqueezeExciteSpace : public ProgramSpace {
     const int most = channels() / vectors.front();
     specs_ = {
         {"vector", vectors},
-        {"mean_vectors", up_to({1, 2, 3, 4, 6, 8}, most)},
+        {"mean_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16, 24, 30}, most)},
+        {"mean_sums", divisors(pixels(), 4)},
         {"mean_unroll", divisors(pixels(), 8)},
         {"squeeze_vector", squeeze_vectors},
         {"squeeze_vectors", up_to({1, 2, 3, 4}, ceil_div(subgraph.squeeze, squeeze_vectors.front()))},
         {"squeeze_sums", divisors(channels(), 8)},
         {"excite_vectors", up_to({1, 2, 3, 4, 6, 8}, ceil_div(channels(), vectors.front()))},
         {"excite_sums", divisors(subgraph.squeeze, 4)},
-        {"scale_vectors", up_to({1, 2, 3, 4}, most)},
+        {"scale_vectors", up_to({1, 2, 3, 4, 6, 8}, most)},
         {"scale_pixels", up_to({1, 2, 4, 8}, pixels())},
         {"scale_channels_outside", {0, 1}},
+        {"ahead", {0, 4, 16, 64}},
         {"parallel", parallel_values(target)},
     };
   }
@@ -61,11 +65,15 @@ class SqueezeExciteSpace : public ProgramSpace {
     if (s.squeeze_tile() >= subgraph_.squeeze + s.squeeze_vector)
       return "the first layer's tile has whole vectors too many";
     if (s.excite_tile() >= channels() + s.vector) return "the second layer's tile has whole vectors too many";
-    if (native(s.vector) * s.mean_vectors > target_.registers ||
+    if (native(s.vector) * s.mean_vectors * s.mean_sums > target_.registers ||
         native(s.squeeze_vector) * s.squeeze_vectors * s.squeeze_sums > target_.registers ||
         native(s.vector) * s.excite_vectors * s.excite_sums > target_.registers ||
         native(s.vector) * s.scale_vectors * s.scale_pixels > target_.registers)
       return "a tile exceeds the vector registers";
+    if ((pixels() / s.mean_sums) % s.mean_unroll != 0)
+      return "the mean's unrolling does not divide the pixels of a partial sum";
+    if (native(s.vector) * s.mean_vectors * s.mean_sums * s.mean_unroll > kMaxUnrolled)
+      return "the mean has too many unrolled additions";
     return "";
   }
 
@@ -74,12 +82,12 @@ class SqueezeExciteSpace : public ProgramSpace {
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
     const int most = channels() / knobs[0];
     knobs[1] = largest_up_to(specs_[1].values, std::min(4, most));
-    knobs[3] = largest_up_to(specs_[3].values, target_.vector_floats);
-    knobs[5] = largest_up_to(specs_[5].values, 4);
-    knobs[6] = largest_up_to(specs_[6].values, std::min(4, most));
-    knobs[8] = largest_up_to(specs_[8].values, std::min(2, most));
-    knobs[10] = 0;
-    knobs[11] = specs_[11].values.back();
+    knobs[4] = largest_up_to(specs_[4].values, target_.vector_floats);
+    knobs[6] = largest_up_to(specs_[6].values, 4);
+    knobs[7] = largest_up_to(specs_[7].values, std::min(4, most));
+    knobs[9] = largest_up_to(specs_[9].values, std::min(2, most));
+    knobs[11] = knobs[12] = 0;
+    knobs[13] = specs_[13].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
     return knobs;

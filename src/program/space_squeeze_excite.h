@@ -6,12 +6,13 @@ namespace sonar {
 
 /// A decoded knob vector, in the order of the knobs.
 struct SqueezeExciteSchedule {
-  int vector;                                         // lanes along the channels
-  int mean_vectors, mean_unroll;                      // vectors per tile of the mean; pixels unrolled (divides them)
+  int vector;                                // lanes along the channels
+  int mean_vectors, mean_sums, mean_unroll;  // the mean: vectors per tile, partial sums, pixels of one unrolled
   int squeeze_vector, squeeze_vectors, squeeze_sums;  // first dense layer: lanes, vectors per tile, partial sums
   int excite_vectors, excite_sums;                    // second dense layer
   int scale_vectors, scale_pixels;                    // tile of the scaling
   bool scale_channels_outside;
+  int ahead;  // steps of the dense layers' sums that weights are prefetched before their use; 0: left to the machine
   bool parallel;  // the mean and the scaling
   int mean_tile() const { return vector * mean_vectors; }
   int squeeze_tile() const { return squeeze_vector * squeeze_vectors; }

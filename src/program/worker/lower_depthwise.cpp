@@ -17,9 +17,14 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
 
   Var c("c"), x("x"), y("y"), n("n");
   Func padded("padded");
+  const bool skipped = subgraph.padding > 0 && is_skipped(s.padding);
   if (subgraph.padding > 0) {
-    padded = BoundaryConditions::constant_exterior(
-        input, 0.0f, {{Expr(), Expr()}, {0, subgraph.width}, {0, subgraph.height}, {Expr(), Expr()}});
+    padded =
+        BoundaryConditions::constant_exterior(input, 0.0f,
+                                              {{Expr(), Expr()},
+                                               {0, subgraph.width},
+                                               {skipped ? Expr() : Expr(0), skipped ? Expr() : Expr(subgraph.height)},
+                                               {Expr(), Expr()}});
   } else {
     padded(c, x, y, n) = input(c, x, y, n);
   }
@@ -27,8 +32,13 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   RDom r(0, subgraph.kernel, 0, subgraph.kernel, "r");
   Func sum("sum");
   sum(c, x, y, n) = bias(c);
-  sum(c, x, y, n) += weight(c, r.x, r.y, 0) * padded(c, x * subgraph.stride - subgraph.padding + r.x,
-                                                     y * subgraph.stride - subgraph.padding + r.y, n);
+  const Expr row = y * subgraph.stride - subgraph.padding + r.y;
+  if (skipped) r.where(row >= 0 && row < subgraph.height);
+  Func taps("taps");  // of a channel: where it lies in the packed weights
+  const int block = arguments[1].extents[0];
+  taps(c, x, y) = weight(c % block, x, y, c / block);
+  sum(c, x, y, n) += taps(c, r.x, r.y) * padded(c, x * subgraph.stride - subgraph.padding + r.x,
+                                                skipped ? clamp(row, 0, subgraph.height - 1) : row, n);
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
@@ -64,18 +74,29 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
       output.reorder(cv, ci, xi, yi, co, xo, yo, band, n);
       inner = co;
       break;
+    case DepthwiseOrder::columns_rows_channels:
+      output.reorder(cv, ci, xi, yi, co, yo, xo, band, n);
+      inner = co;
+      break;
   }
   output.vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
+  if (s.unroll_tiles) output.unroll(yo);
   output.never_partition({cv, ci, xi, yi, co, band, n});
   const bool copies = subgraph.padding > 0 && !is_inlined(s.padding);
   if (s.padding != DepthwisePadding::inlined_edges_apart) output.never_partition(yo);
-  if (s.padding < DepthwisePadding::inlined_columns_apart) output.never_partition(xo);
+  if (s.padding < DepthwisePadding::inlined_columns_apart || s.padding == DepthwisePadding::skipped)
+    output.never_partition(xo);
 
   Var rows = yo;  // the loop over rows of tiles, and what lies outside it
-  Var around_rows = s.order == DepthwiseOrder::channels_rows_columns ? co : band;
+  Var around_rows = band;
+  if (s.order == DepthwiseOrder::channels_rows_columns) around_rows = co;
+  if (s.order == DepthwiseOrder::columns_rows_channels) around_rows = xo;
   if (s.parallel) {
     if (s.order == DepthwiseOrder::channels_rows_columns) {
       output.fuse(co, band, outer).fuse(outer, n, outer).parallel(outer);
+      around_rows = outer;
+    } else if (s.order == DepthwiseOrder::columns_rows_channels) {
+      output.fuse(xo, band, outer).fuse(outer, n, outer).parallel(outer);
       around_rows = outer;
     } else if (s.padding == DepthwisePadding::sliding) {
       output.fuse(band, n, outer).parallel(outer);  // rows that slide are made one after the other
@@ -95,11 +116,27 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
       .unroll(x)
       .unroll(y);
   Stage update = sum.update();
-  update.split(c, si, sv, s.vector, TailStrategy::RoundUp).reorder(sv, si, x, y, r.x, r.y, n);
+  update.split(c, si, sv, s.vector, TailStrategy::RoundUp);
+  switch (s.taps) {
+    case DepthwiseTaps::pixels_inside:
+      update.reorder(sv, si, x, y, r.x, r.y, n);
+      break;
+    case DepthwiseTaps::columns_inside:
+      update.reorder(sv, r.x, si, x, y, r.y, n);
+      break;
+    case DepthwiseTaps::kernel_inside:
+      update.reorder(sv, r.x, r.y, si, x, y, n);
+      break;
+  }
   update.vectorize(sv).unroll(si).unroll(x).unroll(y).unroll(r.x);
   if (s.unroll_rows) update.unroll(r.y);
   update.never_partition_all();
 
+  if (s.held) {
+    taps.store_in(MemoryType::Stack).compute_at(output, rows);
+    Var ti("ti"), tv("tv");
+    taps.split(c, ti, tv, s.vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti).unroll(x).unroll(y);
+  }
   if (copies) {
     switch (s.padding) {
       case DepthwisePadding::tile:

@@ -26,7 +26,7 @@ DenseStage dense_stage(const std::string& name, Activation activation, int tile,
   return stage;
 }
 
-void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int tile) {
+void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int tile, ImageParam weight, int ahead) {
   const std::vector<Var> result = stage.result.args(), sum = stage.sum.args();
   Var oo("oo"), oi("oi"), ov("ov"), ti("ti"), tv("tv");
   stage.result.compute_at(output, images)
@@ -44,6 +44,7 @@ void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int 
   const RVar r(stage.sum.rvars()[0].name());
   update.split(sum[0], ti, tv, vector, TailStrategy::RoundUp).reorder(tv, ti, sum[1], r, sum[2], sum[3]);
   update.vectorize(tv).unroll(ti).unroll(sum[1]);
+  if (ahead > 0) update.prefetch(weight, r, r, ahead);
 }
 
 }  // namespace
@@ -59,11 +60,14 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
   ImageParam weight2 = dense_input("weight2", arguments[3].extents), bias2 = dense_input("bias2", arguments[4].extents);
 
   Var c("c"), p("p"), n("n");
-  RDom r(0, pixels, "r");
+  RDom r(0, pixels / s.mean_sums, "r");
+  Var part("part");
   Func sum("sum"), mean("mean"), output("output");
-  sum(c, n) = 0.0f;
-  sum(c, n) += input(c, r, n);
-  mean(c, n) = sum(c, n) * (1.0f / pixels);
+  sum(c, part, n) = 0.0f;
+  sum(c, part, n) += input(c, r * s.mean_sums + part, n);
+  Expr total = sum(c, 0, n);
+  for (int i = 1; i < s.mean_sums; ++i) total += sum(c, i, n);
+  mean(c, n) = total * (1.0f / pixels);
   DenseStage hidden =
       dense_stage("hidden", Activation::relu, s.squeeze_tile(), s.squeeze_sums, channels, weight1, bias1, mean);
   DenseStage gate = dense_stage("gate", Activation::hard_sigmoid, s.excite_tile(), s.excite_sums, subgraph.squeeze,
@@ -91,18 +95,19 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
   if (s.parallel) mean.parallel(co);
   Var ti("ti"), tv("tv");
   sum.store_in(MemoryType::Stack).compute_at(mean, co);
-  sum.split(c, ti, tv, s.vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti);
+  sum.split(c, ti, tv, s.vector, TailStrategy::RoundUp).reorder(tv, ti, part, n).vectorize(tv).unroll(ti).unroll(part);
   RVar ro("ro"), ri("ri");
   sum.update()
       .split(c, ti, tv, s.vector, TailStrategy::RoundUp)
       .split(r.x, ro, ri, s.mean_unroll, TailStrategy::GuardWithIf)
-      .reorder(tv, ti, ri, ro, n)
+      .reorder(tv, ti, part, ri, ro, n)
       .vectorize(tv)
       .unroll(ti)
+      .unroll(part)
       .unroll(ri);
 
-  schedule_dense(hidden, output, n, s.squeeze_vector, s.squeeze_tile());
-  schedule_dense(gate, output, n, s.vector, s.excite_tile());
+  schedule_dense(hidden, output, n, s.squeeze_vector, s.squeeze_tile(), weight1, s.ahead);
+  schedule_dense(gate, output, n, s.vector, s.excite_tile(), weight2, s.ahead);
   Lowered lowered;
   lowered.output = output;
   lowered.arguments = {input, weight1, bias1, weight2, bias2};
