@@ -3,8 +3,8 @@
 // later beside other systems: OUT/runner-N, the measuring runner linked with the programs, and OUT/runner-N.batch, its
 // input, for the whole network and for each subgraph alone; and OUT/cases.json,
 //   {"network", "macs", "cases": [{"name", "occurrences", "tuned_us", "burst_us", "runner", "batch"}]}
-// where the whole network is named "network" and the others go by their keys. `runner batch 0` then prints about five
-// samples (see src/device/runner/runner.cpp), each the mean of a burst of at least burst_us. Subgraphs are timed with
+// where the whole network is named "network" and the others go by their keys. `runner batch 0` then prints samples (see
+// src/device/runner/runner.cpp), each the mean of a burst of at least burst_us. Subgraphs are timed with
 // warm weights, as the peers' are.
 #include <cstdio>
 #include <filesystem>
@@ -24,8 +24,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kNetworkBurst = 40e3, kSubgraphBurst = 10e3;  // microseconds
-constexpr int kBursts = 5;
+// Short bursts, many of them: their median forgets those in which another process had the core.
+constexpr double kNetworkBurst = 5e3, kSubgraphBurst = 2e3;  // microseconds
+constexpr int kBursts = 30;
 
 /// Measures nothing: keeps the runner and the batch file of each batch, which holds one case, perhaps repeated.
 class KeepingDevice : public Device {
@@ -44,7 +45,8 @@ class KeepingDevice : public Device {
     for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
     c.best_us = 0;
     c.sample_us = burst_us;
-    c.sampling_s = kBursts * burst_us * 1e-6;
+    c.max_samples = kBursts;
+    c.sampling_s = 0.5;
     const BatchText text = describe_batch(kept, {0}, options_.rotate_bytes, options_.threads);
     std::vector<std::string_view> pieces = {text.text};
     pieces.insert(pieces.end(), text.values.begin(), text.values.end());
@@ -92,7 +94,8 @@ void run(const std::string& folder, const std::string& out) {
   const std::vector<NetworkRow> networks = store.networks();
   if (networks.size() != 1) throw UserError(folder + ": is no run of `sonar tune`");
   const NetworkRow& network = networks.front();
-  const Config config = load_config(folder + "/config.toml");
+  Config config = load_config(folder + "/config.toml");
+  config.compile.cores.clear();  // wherever this process may run
   const Candidate candidate = lower(*make_space(config), {network.name}, classes_of(config), 1);
   const std::map<SubgraphKey, Best> best = best_programs(store);
   const Target target = host_target();

@@ -1,28 +1,22 @@
 #!/usr/bin/env python3
 """Whole networks, batch 1, one thread, float32: SONAR's tuned programs beside other inference systems on one core.
 
-usage: compare_inference.py FOLDER [--core N] [--rounds N] [--minutes M] [--systems A,B,...] [--lock FILE] [--prepare]
+usage: compare_inference.py NETWORK... [--out FILE.json] [--core N] [--rounds N] [--minutes M] [--systems A,B,...]
+                            [--lock FILE] [--prepare]
 
-FOLDER/NETWORK/ holds network.onnx, where it has one graph.json (network_graph), and sonar/cases.json (network_runner).
-The systems are measured in turns, round after round, each in a process of its own; a ratio is of two medians of one
-round. Results are kept in FOLDER/NETWORK/inference.json: an ended run continues where it stopped. --prepare only loads
-every network once, which exports what a system exports, and measures nothing. --lock: a file that is locked during each
-round, where several timings share a core. Prints a table; FOLDER/inference.json holds the figures.
+NETWORK is a folder that holds network.onnx, sonar/cases.json (network_runner) and graph.json (network_graph); without
+graph.json it is named after a network of export_models.py. The systems are measured in turns, round after round, each in
+a process of its own; a ratio is of two medians of one round. Results are kept in NETWORK/inference.json: an ended run
+continues where it stopped, and a new tuning starts anew. --prepare only loads every network once, which exports what a
+system exports, and measures nothing. --lock: a file that is locked while something is timed, where several share the core.
+Prints a table; FILE.json receives the figures.
 """
 import argparse
-import glob
 import os
 import time
 
 from interleave import (PEERS, SONAR, Lock, Peer, Runner, geometric_mean, load_peers, one_round, read_json, summarize,
                         write_json)
-
-
-def networks(folder):
-    found = [os.path.dirname(path) for path in glob.glob(os.path.join(folder, "*", "network.onnx"))]
-    if not found:
-        raise SystemExit(f"{folder} holds no NETWORK/network.onnx; benchmarks/compare-inference makes them")
-    return sorted(found)
 
 
 def model_spec(folder):
@@ -31,10 +25,13 @@ def model_spec(folder):
     return {**spec, "graph": graph} if os.path.exists(graph) else {**spec, "torchvision": os.path.basename(folder)}
 
 
-def compare(folder, systems, options, deadline):
+def compare(folder, systems, options, lock, deadline):
     path = os.path.join(folder, "inference.json")
-    cases = read_json(os.path.join(folder, "sonar", "cases.json"), {} if options.prepare else None)
+    cases_path = os.path.join(folder, "sonar", "cases.json")
+    cases = read_json(cases_path, {} if options.prepare else None)
     state = read_json(path, {"rounds": []})
+    if not options.prepare and os.path.getmtime(cases_path) != state.get("tuned"):
+        state = {"rounds": [], "tuned": os.path.getmtime(cases_path)}
     if not options.prepare and len(state["rounds"]) >= options.rounds:
         return
     peers = {name: Peer(name, options.core) for name in systems}
@@ -49,10 +46,11 @@ def compare(folder, systems, options, deadline):
         measured = {name: peers[name] for name in notes}
         measured[SONAR] = Runner(case, options.core)
         while len(state["rounds"]) < options.rounds and time.time() < deadline:
-            with Lock(options.lock):
-                state["rounds"].append(one_round(measured, case["burst_us"], len(state["rounds"])))
+            lock.take()
+            state["rounds"].append(one_round(measured, case["burst_us"], len(state["rounds"])))
             write_json(path, state)
     finally:
+        lock.give_back()
         for peer in peers.values():
             peer.close()
 
@@ -77,7 +75,8 @@ def table(results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder")
+    parser.add_argument("networks", nargs="+", metavar="NETWORK")
+    parser.add_argument("--out", default="")
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=float("inf"))
@@ -86,13 +85,15 @@ def main():
     parser.add_argument("--prepare", action="store_true")
     options = parser.parse_args()
     deadline = time.time() + 60 * options.minutes
-    for folder in networks(options.folder):
+    lock = Lock(options.lock)
+    folders = [os.path.abspath(folder) for folder in options.networks]
+    for folder in folders:
         if time.time() < deadline:
-            compare(folder, options.systems.split(","), options, deadline)
+            compare(folder, options.systems.split(","), options, lock, deadline)
     if options.prepare:
         return
     results = []
-    for folder in networks(options.folder):
+    for folder in folders:
         state = read_json(os.path.join(folder, "inference.json"), {"rounds": []})
         if state["rounds"]:
             results.append({**{k: state[k] for k in ("network", "macs", "notes", "errors")},
@@ -100,7 +101,8 @@ def main():
     results = [r for r in results if r["fastest_peer"]]
     if not results:
         raise SystemExit("nothing was measured in the time given; the same command goes on")
-    write_json(os.path.join(options.folder, "inference.json"), results)
+    if options.out:
+        write_json(options.out, results)
     table(results)
 
 

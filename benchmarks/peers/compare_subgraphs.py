@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Single subgraphs as models of their own: SONAR's tuned programs beside other inference systems on one core.
 
-usage: compare_subgraphs.py FOLDER/NETWORK [--core N] [--rounds N] [--minutes M] [--systems A,B,...] [--lock FILE]
+usage: compare_subgraphs.py NETWORK [--core N] [--rounds N] [--minutes M] [--systems A,B,...] [--lock FILE]
 
 The folder is one of compare_inference.py's. Each subgraph becomes an ONNX model (convolution, bias, activation, residual).
 Nothing is subtracted: the peers pay for their call, a few microseconds each time, which weighs on small subgraphs;
@@ -29,8 +29,7 @@ def compare(folder, case, peers, options):
     notes, errors = load_peers(peers, {"onnx": onnx, "graph": key, "cache": os.path.join(folder, "subgraphs")})
     measured = {name: peers[name] for name in notes}
     measured[SONAR] = Runner(case, options.core)
-    with Lock(options.lock):
-        rounds = [one_round(measured, case["burst_us"], r) for r in range(options.rounds)]
+    rounds = [one_round(measured, case["burst_us"], r) for r in range(options.rounds)]
     return {"key": key, "occurrences": case["occurrences"], "errors": errors, "rounds": rounds}
 
 
@@ -64,15 +63,20 @@ def main():
     folder = options.folder.rstrip("/")
     os.makedirs(os.path.join(folder, "subgraphs"), exist_ok=True)
     path = os.path.join(folder, "subgraphs.json")
-    kept = read_json(path, [])
+    cases_path = os.path.join(folder, "sonar", "cases.json")
+    tuned = os.path.getmtime(cases_path)
+    kept = [r for r in read_json(path, []) if r["tuned"] == tuned]
     done = {r["key"] for r in kept}
-    cases = [c for c in read_json(os.path.join(folder, "sonar", "cases.json"))["cases"] if c["name"] != "network"]
+    cases = [c for c in read_json(cases_path)["cases"] if c["name"] != "network"]
     peers = {name: Peer(name, options.core) for name in options.systems.split(",")}
+    lock = Lock(options.lock)
     for case in cases:
         if case["name"] in done or time.time() > deadline:
             continue
-        kept.append(compare(folder, case, peers, options))
+        lock.take()
+        kept.append({**compare(folder, case, peers, options), "tuned": tuned})
         write_json(path, kept)
+    lock.give_back()
     for peer in peers.values():
         peer.close()
     results = [{**r, **summarize(r["rounds"])} for r in kept]
