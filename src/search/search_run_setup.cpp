@@ -293,10 +293,7 @@ void SearchRun::restore() {
     if (round_open_ && job.purpose == MeasurePurpose::batch && job.round == round_.round)
       round_programs_issued_ += static_cast<long>(job.programs.size());
     tuning_->replay(job);
-    for (const ProgramRow& row : outcomes[job.id]) {
-      tuning_->tell(job, row.knobs, row.outcome);
-      note_answer(job, row.knobs, row.outcome);
-    }
+    for (const ProgramRow& row : outcomes[job.id]) tuning_->tell(job, row.knobs, row.outcome);
     measured_programs_ += static_cast<long>(outcomes[job.id].size());
     if (job.finished || outcomes[job.id].size() == job.programs.size()) {
       tuning_->finish(job);

@@ -24,19 +24,22 @@ Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, Sch
   scheduler_ = std::make_unique<TaskScheduler>(std::move(tasks), rule, derive_seed(seed, "scheduler"));
 }
 
-void Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
+size_t Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
+  size_t taken = 0;
   for (const EarlierProgram& program : programs) {
     const auto found = index_.find(program.subgraph.key());
-    if (found == index_.end() || !program.latency_us) continue;
+    if (found == index_.end()) continue;
     const ProgramSpace& space = *spaces_[found->second];
     try {
-      const Knobs knobs = space.from_text(program.knobs);
+      const Knobs knobs = space.from_text(program.knobs_text);
       // The default program stays untold: the first ask is for it.
-      if (space.why_illegal(knobs).empty() && knobs != space.default_program())
-        tuners_[found->second]->tell(knobs, Measurement{{}, *program.latency_us, *program.latency_us, 0, 0, false});
+      if (!space.why_illegal(knobs).empty() || knobs == space.default_program()) continue;
+      tuners_[found->second]->tell(knobs, program.outcome);
+      ++taken;
     } catch (const UserError&) {  // no program of this space
     }
   }
+  return taken;
 }
 
 size_t Tuning::index(const SubgraphKey& key) const {

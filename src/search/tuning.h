@@ -9,18 +9,24 @@
 
 #include "policy/task_scheduler.h"
 #include "records/run_store.h"
-#include "tune/earlier_program.h"
 #include "tune/subgraph_tuner.h"
 
 namespace sonar {
+
+/// A program that was measured before this run, on the same target by the same protocol.
+struct EarlierProgram {
+  Subgraph subgraph;
+  std::string knobs_text;  // "vector=16 tile_width=4 ..."
+  Outcome outcome;
+};
 
 class Tuning {
  public:
   Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, SchedulerRule rule, uint64_t seed);
 
-  /// Programs of earlier runs, of these subgraphs and of others, before the first ask. Those that the program space
-  /// does not know are passed over.
-  void add_earlier(const std::vector<EarlierProgram>& programs);
+  /// Before anything is asked for; a run that continues must be given the same programs in the same order. Those that
+  /// the present program space does not have are passed over; returns how many were taken.
+  size_t add_earlier(const std::vector<EarlierProgram>& programs);
 
   size_t count() const { return tuners_.size(); }
   size_t index(const SubgraphKey& key) const;
