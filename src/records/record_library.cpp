@@ -226,7 +226,13 @@ std::vector<EarlierRow> RecordLibrary::select(const RecordIdentity& identity, co
         [&](SQLite::Statement& row) {
           EarlierRow earlier{subgraph, text_at(row, 0), std::nullopt, false};
           earlier.default_program = earlier.knobs == default_program;
-          if (const double us = real_at(row, 2); integer_at(row, 1) == 0 && us > 0) earlier.latency_us = us;
+          const long outcome = checked_at(row, 1, 0, kLastMeasureError, db, "record.outcome");
+          if (outcome != 0)
+            earlier.failure = static_cast<MeasureErrorKind>(outcome);
+          else if (const double us = real_at(row, 2); us > 0)
+            earlier.latency_us = us;
+          else
+            return;  // a latency that is none
           all.push_back(std::move(earlier));
         },
         State::identity_of(db, identity), subgraph, kUnreachable);

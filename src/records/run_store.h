@@ -85,6 +85,7 @@ struct EarlierRow {
   std::string knobs;                 // as text
   std::optional<double> latency_us;  // nothing: it failed
   bool default_program = false;
+  MeasureErrorKind failure = MeasureErrorKind::crash;  // why, when it failed
 };
 struct EarlierSubgraphRow {
   SubgraphKey subgraph;

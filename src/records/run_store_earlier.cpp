@@ -4,6 +4,7 @@
 #include <random>
 #include <unordered_map>
 
+#include "records/outcome_columns.h"
 #include "records/run_store_state.h"
 
 namespace sonar {
@@ -20,8 +21,9 @@ void RunStore::put_earlier(const std::vector<EarlierSubgraphRow>& subgraphs, con
       db.run("INSERT INTO earlier_subgraph (subgraph, programs, answered) VALUES (?, ?, ?)", row.subgraph, row.programs,
              row.answered);
     for (const EarlierRow& row : programs)
-      db.run("INSERT INTO earlier (subgraph, knobs_text, latency_us, default_program) VALUES (?, ?, ?, ?)",
-             row.subgraph, row.knobs, row.latency_us, row.default_program);
+      db.run("INSERT INTO earlier (subgraph, knobs_text, latency_us, default_program, outcome) VALUES (?, ?, ?, ?, ?)",
+             row.subgraph, row.knobs, row.latency_us, row.default_program,
+             row.latency_us ? 0L : static_cast<long>(row.failure));
   });
 }
 
@@ -31,10 +33,14 @@ std::vector<EarlierRow> RunStore::earlier() const {
   return state_->with([](Database& db) {
     std::vector<EarlierRow> result;
     if (db.version() == 1) return result;
-    db.each("SELECT subgraph, knobs_text, latency_us, default_program FROM earlier ORDER BY position",
+    db.each("SELECT subgraph, knobs_text, latency_us, default_program, outcome FROM earlier ORDER BY position",
             [&](SQLite::Statement& row) {
               EarlierRow earlier{text_at(row, 0), text_at(row, 1), std::nullopt, integer_at(row, 3) != 0};
-              if (!row.getColumn(2).isNull()) earlier.latency_us = real_at(row, 2);
+              const long outcome = checked_at(row, 4, 0, kLastMeasureError, db, "earlier.outcome");
+              if (outcome == 0)
+                earlier.latency_us = real_at(row, 2);
+              else
+                earlier.failure = static_cast<MeasureErrorKind>(outcome);
               result.push_back(std::move(earlier));
             });
     return result;

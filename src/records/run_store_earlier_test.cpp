@@ -39,7 +39,8 @@ TEST(RunStoreEarlier, WhatWasTakenReadsBackAndIsTakenOnce) {
   {
     RunStore store(folder.path(), kWrite);
     EXPECT_FALSE(store.has_earlier());
-    store.put_earlier({{"a", 300, true}, {"b", 2, false}}, {{"a", "k=1", 2.5, true}, {"c", "", std::nullopt, false}});
+    store.put_earlier({{"a", 300, true}, {"b", 2, false}},
+                      {{"a", "k=1", 2.5, true}, {"c", "", std::nullopt, false, MeasureErrorKind::wrong_answer}});
     EXPECT_TRUE(store.has_earlier());
     EXPECT_THROW(store.put_earlier({}, {}), std::exception);
   }
@@ -49,6 +50,7 @@ TEST(RunStoreEarlier, WhatWasTakenReadsBackAndIsTakenOnce) {
   EXPECT_TRUE(store.earlier()[0].default_program);
   EXPECT_EQ(store.earlier()[1].subgraph, "c");
   EXPECT_FALSE(store.earlier()[1].latency_us);
+  EXPECT_EQ(store.earlier()[1].failure, MeasureErrorKind::wrong_answer);
   ASSERT_EQ(store.earlier_subgraphs().size(), 2u);
   EXPECT_EQ(store.earlier_subgraphs()[0].programs, 300);
   EXPECT_TRUE(store.earlier_subgraphs()[0].answered);

@@ -122,7 +122,8 @@ CREATE TABLE earlier (
   subgraph        TEXT NOT NULL,
   knobs_text      TEXT NOT NULL,
   latency_us      REAL,              -- NULL: it failed
-  default_program INTEGER NOT NULL   -- the subgraph's default program
+  default_program INTEGER NOT NULL,  -- the subgraph's default program
+  outcome         INTEGER NOT NULL   -- as of program
 );
 
 CREATE TABLE earlier_subgraph (

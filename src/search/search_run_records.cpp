@@ -66,7 +66,9 @@ void SearchRun::adopt_earlier(const RecordIdentity& identity) {
   for (EarlierRow& row : store_->earlier()) {
     auto [place, added] = subgraphs.try_emplace(row.subgraph);
     if (added) place->second = parse_subgraph(row.subgraph);
-    programs.push_back({place->second, row.knobs, row.latency_us});
+    Outcome outcome = MeasureError{row.failure, "in an earlier run"};
+    if (row.latency_us) outcome = Measurement{{*row.latency_us}, *row.latency_us, *row.latency_us, 0, 1, false};
+    programs.push_back({place->second, row.knobs, std::move(outcome)});
     rows[row.subgraph].push_back(std::move(row));
   }
   tuning_->add_earlier(programs);
@@ -84,6 +86,14 @@ void SearchRun::adopt_earlier(const RecordIdentity& identity) {
       if (earlier.knobs == text) answer.latency_us = *earlier.latency_us;
     answers_[i] = std::move(answer);
     ++answered;
+  }
+  if (!answers_.empty()) {
+    std::map<long, const MeasureJobRow*> again;
+    const std::vector<MeasureJobRow> jobs = store_->measure_jobs();
+    for (const MeasureJobRow& job : jobs)
+      if (job.purpose == MeasurePurpose::remeasure) again[job.id] = &job;
+    for (const ProgramRow& row : store_->programs())
+      if (const auto job = again.find(row.job); job != again.end()) note_answer(*job->second, row.knobs, row.outcome);
   }
   if (programs.empty()) return;
   std::string text =

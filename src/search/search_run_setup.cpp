@@ -301,12 +301,7 @@ void SearchRun::restore() {
   const std::vector<ProgramRow> programs = store_->programs();
   unfinished_ = tuning_->restore(jobs, programs);
   measured_programs_ = static_cast<long>(programs.size());
-  std::map<long, const MeasureJobRow*> job_of_id;
-  for (const MeasureJobRow& job : jobs) job_of_id[job.id] = &job;
-  for (const ProgramRow& row : programs) {
-    measured_.insert({row.job, row.index});
-    note_answer(*job_of_id.at(row.job), row.knobs, row.outcome);
-  }
+  for (const ProgramRow& row : programs) measured_.insert({row.job, row.index});
   std::set<long> open;
   for (const MeasureJobRow& job : unfinished_) open.insert(job.id);
   for (const MeasureJobRow& job : jobs) {

@@ -35,15 +35,12 @@ size_t Tuning::add_earlier(const std::vector<EarlierProgram>& programs) {
     if (!space) space = make_program_space(program.subgraph, target_);
     Knobs knobs;
     try {
-      knobs = space->from_text(program.knobs);
+      knobs = space->from_text(program.knobs_text);
     } catch (const UserError&) {
       continue;
     }
     if (!space->why_illegal(knobs).empty() || !taken.emplace(key, knobs).second) continue;
-    Outcome outcome = MeasureError{};
-    if (program.latency_us)
-      outcome = Measurement{.median_us = *program.latency_us, .minimum_us = *program.latency_us};
-    experience_->add(*space, knobs, outcome, true);
+    experience_->add(*space, knobs, program.outcome, true);
   }
   return taken.size();
 }

@@ -11,7 +11,6 @@
 
 #include "policy/task_scheduler.h"
 #include "records/run_store.h"
-#include "tune/earlier_program.h"
 #include "tune/subgraph_tuner.h"
 
 namespace sonar {
@@ -20,6 +19,13 @@ struct TuningOptions {
   SchedulerRule rule = SchedulerRule::gradient;
   uint64_t seed = 1;
   TunerOptions tuner;
+};
+
+/// A program that was measured before this run, on the same target by the same protocol.
+struct EarlierProgram {
+  Subgraph subgraph;
+  std::string knobs_text;  // "vector=16 tile_width=4 ..."
+  Outcome outcome;
 };
 
 class Tuning {

@@ -134,12 +134,13 @@ TEST(Tuning, EarlierRecordsAreTriedFirstAndAreNoProgramsOfThisRun) {
   while (programs.size() < 40) {
     const Knobs knobs = space->random(random);
     if (!programs.insert(knobs).second) continue;
-    const double latency_us = 1 + double(earlier.size());
+    Measurement measurement;
+    measurement.median_us = 1 + double(earlier.size());
     earlier.push_back(
-        {subgraph, space->to_text(knobs), earlier.size() == 9 ? std::nullopt : std::optional(latency_us)});
+        {subgraph, space->to_text(knobs), earlier.size() == 9 ? Outcome(MeasureError{}) : Outcome(measurement)});
   }
-  earlier.push_back({subgraph, "vector=16 colour=3", std::nullopt});  // of another version
-  earlier.push_back({subgraph, "", std::nullopt});
+  earlier.push_back({subgraph, "vector=16 colour=3", MeasureError{}});  // of another version
+  earlier.push_back({subgraph, "", MeasureError{}});
   earlier.push_back(earlier.front());
   Tuning tuning(subgraphs(), target(), options());
   EXPECT_EQ(tuning.add_earlier(earlier), 40u);
@@ -151,8 +152,8 @@ TEST(Tuning, EarlierRecordsAreTriedFirstAndAreNoProgramsOfThisRun) {
   ASSERT_EQ(batch.programs.size(), 12u);
   std::vector<std::string> first;
   for (size_t i = 0; i < 4; ++i) first.push_back(space->to_text(batch.programs[i]));
-  EXPECT_EQ(first, (std::vector<std::string>{earlier[0].knobs, earlier[1].knobs, earlier[2].knobs,
-                                             earlier[3].knobs}));
+  EXPECT_EQ(first, (std::vector<std::string>{earlier[0].knobs_text, earlier[1].knobs_text, earlier[2].knobs_text,
+                                             earlier[3].knobs_text}));
   carry_out(tuning, batch);
   EXPECT_EQ(tuning.programs(0), 12);
 }
