@@ -90,6 +90,12 @@ double MeasuredPrograms::best_us(const SubgraphKey& key) const {
   return found == best_us_.end() ? std::numeric_limits<double>::infinity() : found->second;
 }
 
+bool MeasuredPrograms::hold(const std::vector<Program>& programs) const {
+  return std::all_of(programs.begin(), programs.end(), [&](const Program& program) {
+    return outcomes_.count({program.space->subgraph().key(), program.space->to_text(program.knobs)});
+  });
+}
+
 std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& programs) {
   std::vector<ProgramToMeasure> missing;
   std::set<std::pair<SubgraphKey, std::string>> names;

@@ -51,6 +51,8 @@ class MeasuredPrograms {
     std::shared_ptr<const ProgramSpace> space;
     Knobs knobs;
   };
+  /// Whether all of them were measured before.
+  bool hold(const std::vector<Program>& programs) const;
   /// In order; measured now where the file does not have them. Clearly slower programs than the subgraph's best are
   /// stopped early.
   std::vector<Outcome> measure(const std::vector<Program>& programs);

@@ -2,13 +2,15 @@
 // the recorded trials.
 //
 //   zcat trials.csv.gz | scheduler_replay tasks.csv
+//   scheduler_replay RUN...
 //
 // tasks.csv: run,task,name,weight,flop,...   trials.csv, from standard input: run,task,trial,latency_us,...   (an empty
-// latency is a failed trial). A task's first trial stands for its default program; a task without any valid trial
-// costs trials but is left out of the latency. Prints the total latency over the best known one, geometric mean over
-// the runs.
+// latency is a failed trial). RUN: folders of SONAR's own runs (run.db), all of whose networks together are the
+// workload. A task's first trial stands for its default program; a task without any valid trial costs trials but is
+// left out of the latency. Prints the total latency over the best known one, geometric mean over the runs.
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -20,6 +22,7 @@
 
 #include "policy/halving.h"
 #include "policy/task_scheduler.h"
+#include "records/run_store.h"
 
 namespace {
 
@@ -73,6 +76,32 @@ std::map<std::string, Run> read_runs(const char* tasks_path) {
   return runs;
 }
 
+/// Curves of a run of SONAR: programs in the order in which they were measured, re-measurements left out.
+Run read_own_run(const std::string& folder) {
+  const sonar::RunStore store(folder, sonar::RunStore::Mode::read_only);
+  std::map<std::string, Recorded> tasks;
+  for (const sonar::NetworkRow& network : store.networks())
+    for (const auto& [key, occurrences] : network.subgraphs) {
+      Recorded& task = tasks[key];
+      task.key = key;
+      task.macs = sonar::parse_subgraph(key).macs();
+      task.occurrences += occurrences;
+    }
+  std::map<long, sonar::MeasurePurpose> purposes;
+  for (const sonar::MeasureJobRow& job : store.measure_jobs()) purposes[job.id] = job.purpose;
+  for (const sonar::ProgramRow& program : store.programs()) {
+    if (purposes.at(program.job) == sonar::MeasurePurpose::remeasure) continue;
+    auto& best = tasks.at(program.subgraph).best_after;
+    const auto* measurement = std::get_if<sonar::Measurement>(&program.outcome);
+    const double latency = measurement ? measurement->median_us : kInfinity;
+    best.push_back(best.empty() ? latency : std::min(best.back(), latency));
+  }
+  Run run;
+  for (auto& [key, task] : tasks)
+    if (!task.best_after.empty()) run.push_back(std::move(task));
+  return run;
+}
+
 // Total latency over the best known one when `fraction` of the trials are spent; no rule: round robin.
 double replay(const Run& run, std::optional<sonar::SchedulerRule> rule, uint64_t seed, double fraction,
               bool fixed_batches) {
@@ -117,11 +146,15 @@ double replay(const Run& run, std::optional<sonar::SchedulerRule> rule, uint64_t
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) {
-    std::fprintf(stderr, "usage: zcat trials.csv.gz | scheduler_replay tasks.csv\n");
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: zcat trials.csv.gz | scheduler_replay tasks.csv\n       scheduler_replay RUN...\n");
     return 2;
   }
-  const std::map<std::string, Run> runs = read_runs(argv[1]);
+  std::map<std::string, Run> runs;
+  if (std::filesystem::is_directory(argv[1]))
+    for (int i = 1; i < argc; ++i) runs[argv[i]] = read_own_run(argv[i]);
+  else
+    runs = read_runs(argv[1]);
   const std::vector<std::pair<const char*, std::optional<sonar::SchedulerRule>>> rules = {
       {"round robin", std::nullopt},
       {"paper", sonar::SchedulerRule::paper},

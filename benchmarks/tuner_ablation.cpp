@@ -17,13 +17,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <set>
 
 #include "measured_programs.h"
 #include "model/error.h"
 #include "search/candidates.h"
+#include "search/program_measurer.h"
 #include "search/tuning.h"
 
 namespace sonar {
@@ -88,40 +91,65 @@ std::unique_ptr<Tuning> make_tuning(const std::vector<Subgraph>& subgraphs, cons
   return tuning;
 }
 
-/// One batch of every subgraph.
-void advance(Curve& curve, long programs, MeasuredPrograms& measured) {
-  std::vector<MeasureJobRow> jobs;
+/// Carries out one job of each curve; false when that needs measuring and may not.
+bool carry_out(std::vector<Curve>& curves, const std::vector<std::vector<MeasureJobRow>>& jobs,
+               MeasuredPrograms& measured, bool may_measure) {
   std::vector<MeasuredPrograms::Program> asked;
-  for (size_t i = 0; i < curve.tuning->count(); ++i) {
-    jobs.push_back(curve.tuning->batch_of(i, 0, programs));
-    for (const Knobs& knobs : jobs.back().programs) asked.push_back({curve.tuning->space(i), knobs});
-  }
+  for (size_t c = 0; c < curves.size(); ++c)
+    for (const MeasureJobRow& job : jobs[c])
+      for (const Knobs& knobs : job.programs)
+        asked.push_back({curves[c].tuning->space(curves[c].tuning->index(job.subgraph)), knobs});
+  if (!may_measure && !measured.hold(asked)) return false;
   const std::vector<Outcome> outcomes = measured.measure(asked);
-  curve.best_us.resize(jobs.size());
   size_t at = 0;
-  for (size_t i = 0; i < jobs.size(); ++i) {
-    std::vector<double>& best = curve.best_us[i];
-    for (const Knobs& knobs : jobs[i].programs) {
-      const Outcome& outcome = outcomes[at++];
-      const auto* measurement = std::get_if<Measurement>(&outcome);
-      const double latency = measurement ? measurement->median_us : kInfinity;
-      best.push_back(best.empty() ? latency : std::min(best.back(), latency));
-      curve.tuning->tell(jobs[i], knobs, outcome);
+  for (size_t c = 0; c < curves.size(); ++c)
+    for (const MeasureJobRow& job : jobs[c])
+      for (const Knobs& knobs : job.programs) {
+        const Outcome& outcome = outcomes[at++];
+        const auto* measurement = std::get_if<Measurement>(&outcome);
+        const double latency = measurement ? measurement->median_us : kInfinity;
+        std::vector<double>& best = curves[c].best_us[curves[c].tuning->index(job.subgraph)];
+        best.push_back(best.empty() ? latency : std::min(best.back(), latency));
+        curves[c].tuning->tell(job, knobs, outcome);
+      }
+  return true;
+}
+
+/// The default programs of all subgraphs, then batches in turns: as a search does, a few subgraphs at a time, so that
+/// the later ones of a turn know what the earlier ones found.
+void advance(std::vector<Curve>& curves, size_t subgraphs, long programs, long batch, MeasuredPrograms& measured,
+             const std::function<bool()>& may_measure) {
+  std::vector<std::vector<MeasureJobRow>> jobs;
+  for (Curve& curve : curves) {
+    curve.best_us.resize(subgraphs);
+    jobs.push_back(curve.tuning->default_jobs());
+  }
+  if (!carry_out(curves, jobs, measured, may_measure())) return;
+  const auto together = std::max<size_t>(1, ProgramMeasurer::kChunk / static_cast<size_t>(batch));
+  for (long tried = 1; tried < programs;) {
+    const long next = std::min((tried / batch + 1) * batch, programs);
+    for (size_t begin = 0; begin < subgraphs; begin += together) {
+      for (size_t c = 0; c < curves.size(); ++c) {
+        jobs[c].clear();
+        for (size_t i = begin; i < std::min(subgraphs, begin + together); ++i)
+          jobs[c].push_back(curves[c].tuning->batch_of(i, 0, next - tried));
+      }
+      if (!carry_out(curves, jobs, measured, may_measure())) return;
     }
+    tried = next;
+    fmt::print(stderr, "{} programs of each subgraph, {} measured now\n", tried, measured.measured_now());
   }
 }
 
 void print_curves(const std::vector<Subgraph>& subgraphs, const std::vector<Curve>& curves,
                   const std::vector<std::string>& variants, const MeasuredPrograms& measured) {
-  size_t shortest = std::numeric_limits<size_t>::max();
+  // Only as far as all subgraphs have come; a space that ran out (fewer legal programs) holds nobody up.
+  size_t reached = std::numeric_limits<size_t>::max();
   for (const Curve& curve : curves)
-    for (const auto& best : curve.best_us) shortest = std::min(shortest, best.size());
+    for (size_t i = 0; i < subgraphs.size(); ++i)
+      if (!curve.tuning->exhausted(i)) reached = std::min(reached, curve.best_us[i].size());
   std::vector<size_t> counts;
-  for (size_t n = 8; n <= 1024; n *= 2)
-    for (const Curve& curve : curves)
-      if (counts.empty() || counts.back() != n)
-        if (std::all_of(curve.best_us.begin(), curve.best_us.end(), [&](const auto& best) { return !best.empty(); }))
-          if (n <= std::max<size_t>(shortest, 1)) counts.push_back(n);
+  for (size_t n = 8; n <= reached; n *= 2) counts.push_back(n);
   const auto print = [&](const char* stratum, const std::function<bool(const Subgraph&)>& holds) {
     fmt::print("{:<16}", stratum);
     for (size_t n : counts) fmt::print("{:>8}", n);
@@ -138,8 +166,8 @@ void print_curves(const std::vector<Subgraph>& subgraphs, const std::vector<Curv
             // A space that ran out stays at what it reached; a subgraph without a valid program counts as ten times.
             const auto& best = curve.best_us[i];
             const double known = measured.best_us(subgraphs[i].key());
-            const double reached = best[std::min(n, best.size()) - 1];
-            log_sum += std::log(std::isfinite(reached) ? reached / known : 10);
+            const double latency = best[std::min(n, best.size()) - 1];
+            log_sum += std::log(std::isfinite(latency) ? latency / known : 10);
             ++terms;
           }
         fmt::print("{:>8.3f}", std::exp(log_sum / terms));
@@ -290,10 +318,10 @@ int run(int argc, char** argv) {
   for (int seed = first_seed; seed < first_seed + seeds; ++seed)
     for (const std::string& variant : variants)
       curves.push_back({variant, make_tuning(subgraphs, variant, static_cast<uint64_t>(seed)), {}});
-  for (long tried = 0; tried < programs && (tried == 0 || time_left()); tried += batch) {
-    for (Curve& curve : curves) advance(curve, std::min(batch, programs - tried), measured);
-    fmt::print(stderr, "{} programs of each subgraph, {} measured now\n", tried + batch, measured.measured_now());
-  }
+  advance(curves, subgraphs.size(), programs, batch, measured, time_left);
+  for (const Curve& curve : curves)
+    for (const auto& best : curve.best_us)
+      if (best.empty()) throw UserError("not even the default programs are in the file; allow more --minutes");
   fmt::print("{} subgraphs, {} seeds; best latency over the best known, geometric mean, after so many programs\n",
              subgraphs.size(), curves.size() / variants.size());
   print_curves(subgraphs, curves, variants, measured);

@@ -12,7 +12,7 @@
 namespace sonar {
 namespace {
 
-constexpr int kTrees = 50;
+constexpr int kTrees = 40;
 
 void check(int result) {
   if (result != 0) throw InternalError(fmt::format("the cost model: {}", XGBGetLastError()));
@@ -54,7 +54,7 @@ CostModel::CostModel(const FeatureRows& rows, const std::vector<float>& scores) 
                                                             {"verbosity", "0"},
                                                             {"tree_method", "hist"},
                                                             {"max_bin", "32"},
-                                                            {"max_depth", "6"},
+                                                            {"max_depth", "5"},
                                                             {"eta", "0.2"},
                                                             {"min_child_weight", "2"},
                                                             {"base_score", "0"},

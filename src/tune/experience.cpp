@@ -15,7 +15,6 @@ constexpr size_t kMostRows = 20000;   // the latest; a fit then takes about 0.2 
 constexpr size_t kLeastMeasured = 8;  // valid programs, before a subgraph's best ones are worth passing on
 constexpr size_t kSources = 4;        // nearest subgraphs that programs are taken from
 constexpr double kFarthest = 8;       // distance
-constexpr double kSlowest = -2.5;     // log of the relative throughput at which slow and failed programs are one
 
 std::vector<float> shape_features(const Subgraph& s) {
   const auto log2_of = [](double value) { return static_cast<float>(std::log2(1 + value)); };
@@ -107,7 +106,7 @@ std::vector<float> Experience::predict(const ProgramSpace& space, const std::vec
   const size_t rows = fitted_rows(kind.latency_us.size());
   if (rows == 0 || programs.empty()) return {};
   if (kind.fitted != rows) {
-    // A score is the log of the throughput relative to the subgraph's best one among these rows.
+    // A score is the root of the throughput relative to the subgraph's best one among these rows; 0: failed.
     std::vector<double> best(kind.subgraph_index.size(), kInfinity);
     for (size_t row = 0; row < rows; ++row)
       best[kind.subgraphs[row]] = std::min(best[kind.subgraphs[row]], kind.latency_us[row]);
@@ -116,11 +115,10 @@ std::vector<float> Experience::predict(const ProgramSpace& space, const std::vec
                          {kind.features.values.begin() + static_cast<long>(first * kind.features.columns),
                           kind.features.values.begin() + static_cast<long>(rows * kind.features.columns)}};
     std::vector<float> scores;
-    for (size_t row = first; row < rows; ++row) {
-      const double latency = kind.latency_us[row];
-      scores.push_back(static_cast<float>(
-          std::isinf(latency) ? kSlowest : std::max(kSlowest, std::log(best[kind.subgraphs[row]] / latency))));
-    }
+    for (size_t row = first; row < rows; ++row)
+      scores.push_back(std::isinf(kind.latency_us[row])
+                           ? 0.0f
+                           : static_cast<float>(std::sqrt(best[kind.subgraphs[row]] / kind.latency_us[row])));
     kind.model = std::make_unique<CostModel>(features, scores);
     kind.fitted = rows;
   }

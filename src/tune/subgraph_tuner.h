@@ -16,14 +16,14 @@
 namespace sonar {
 
 struct TunerOptions {
-  int population = 32;        // best programs that parents are drawn from
-  double exploration = 0.15;  // share of a batch that is sampled afresh; more finds other basins, later
-  double mutation = 0.6;      // of what is bred: mutation of one parent; otherwise crossover of two, then a mutation
-  bool cost_model = true;     // choose by predicted speed among many, once enough of the kind was measured
-  int generations = 4;        // of evolution on predicted speed before a batch is chosen
-  int generation = 192;       // programs in each; about 5 us per program
-  bool transfer = true;       // begin with the best programs of the nearest subgraphs
-  int transferred = 6;        // programs of other subgraphs that are tried first
+  int population = 32;       // best programs that parents are drawn from
+  double exploration = 0.1;  // share of a batch that is sampled afresh; more finds other basins, later
+  double mutation = 0.6;     // of what is bred: mutation of one parent; otherwise crossover of two, then a mutation
+  bool cost_model = true;    // choose by predicted speed among many, once enough of the kind was measured
+  int generations = 4;       // of evolution on predicted speed before a batch is chosen
+  int generation = 256;      // programs in each; about 5 us per program
+  bool transfer = true;      // begin with the best programs of the nearest subgraphs
+  int transferred = 6;       // programs of other subgraphs that are tried first
 };
 
 /// Ask/tell: a pure function of the seed, of the sets of programs asked for and told, and of the experience. So it is
