@@ -123,6 +123,12 @@ TEST(ImportOnnx, AValueThatOthersReadIsNotFoldedInto) {
   expect_same_output(b.finish(b.node("Mul", {b.batch_norm(alias, 3), x})), 1);
 }
 
+TEST(ImportOnnx, WeightsMayGoByFurtherNames) {
+  ModelBuilder b({1, 3, 4, 4});
+  const std::string alias = b.node("Identity", {b.node("Identity", {b.random({3, 3, 1, 1}, -1, 1)})});
+  expect_same_output(b.finish(b.node("Conv", {b.node("Conv", {"image", alias}), alias})), 1);
+}
+
 TEST(ImportOnnx, FilesAreToldApart) {
   EXPECT_EQ(import_onnx(write_model(resnet_like())).file_hash, import_onnx(write_model(resnet_like())).file_hash);
   EXPECT_NE(import_onnx(write_model(resnet_like())).file_hash, import_onnx(write_model(squeezenet_like())).file_hash);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -26,7 +27,7 @@ std::string read_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream bytes;
   if (file) bytes << file.rdbuf();
-  if (!file) throw UserError(path + ": cannot be read; name an ONNX file");
+  if (!file || std::filesystem::is_directory(path)) throw UserError(path + ": cannot be read; name an ONNX file");
   if (bytes.view().size() > kMaxBytes) throw UserError(path + ": is larger than 2 GB, which no ONNX file can be");
   return std::move(bytes).str();
 }

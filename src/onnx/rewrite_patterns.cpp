@@ -92,6 +92,18 @@ void check_order(const OnnxModel& model) {
   if (!known.count(model.output)) throw UserError("the output '" + model.output + "' is made by no node");
 }
 
+/// Exporters store equal weights once and give them further names by Identity nodes.
+void resolve_names_of_constants(OnnxModel& model) {
+  std::map<std::string, std::string> original;
+  for (OnnxNode& node : model.nodes) {
+    for (std::string& input : node.inputs)
+      if (const auto found = original.find(input); found != original.end()) input = found->second;
+    const bool renames = node.op == "Identity" && node.inputs.size() == 1 && node.outputs.size() == 1 &&
+                         model.constants.count(node.inputs[0]) > 0;
+    if (renames) original[node.outputs[0]] = node.inputs[0];
+  }
+}
+
 void prune(OnnxModel& model) {
   std::set<std::string> needed{model.output};
   std::vector<OnnxNode> kept;
@@ -133,6 +145,7 @@ bool is_usual_hard_sigmoid(const OnnxNode& node) {
 
 void rewrite_patterns(OnnxModel& model) {
   check_order(model);
+  resolve_names_of_constants(model);
   Rewriter(model).run();
   prune(model);
 }
