@@ -19,9 +19,9 @@ class PoolSpace : public ProgramSpace {
     const std::vector<int> vectors = inside_vectors(target, channels());
     specs_ = {
         {"vector", vectors},
-        {"tile_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16}, channels() / vectors.front())},
+        {"tile_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16, 24, 30}, channels() / vectors.front())},
         {"partial_sums", divisors(pixels(), 8)},
-        {"unroll", divisors(pixels(), 16)},
+        {"unroll", divisors(pixels(), 28)},
         {"parallel", parallel_values(target)},
     };
   }
