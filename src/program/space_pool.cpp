@@ -40,8 +40,8 @@ class PoolSpace : public ProgramSpace {
 
   Knobs default_program() const override {
     const int vector = largest_up_to(specs_[0].values, target_.vector_floats);
-    const int tile_vectors = largest_up_to(specs_[1].values, std::min(4, channels() / vector));
-    return {vector, tile_vectors, 1, 1, specs_[4].values.back()};
+    const int tile_vectors = least_wasteful(specs_[1].values, std::min(8, channels() / vector), channels(), vector);
+    return {vector, tile_vectors, 1, largest_up_to(specs_[3].values, 4), specs_[4].values.back()};
   }
 
   std::vector<Argument> arguments(const Knobs&) const override {

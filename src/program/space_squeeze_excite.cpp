@@ -77,13 +77,18 @@ class SqueezeExciteSpace : public ProgramSpace {
 
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 1);
+    // Few channels fit whole vectors of half the width better than a shifted last one of the full width.
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
+    const int half = largest_up_to(specs_[0].values, target_.vector_floats / 2);
+    if (channels() % knobs[0] != 0 && channels() % half == 0 && channels() < 16 * target_.vector_floats)
+      knobs[0] = half;
     const int most = channels() / knobs[0];
-    knobs[1] = largest_up_to(specs_[1].values, std::min(4, most));
+    knobs[1] = least_wasteful(specs_[1].values, std::min(8, most), channels(), knobs[0]);
+    knobs[3] = largest_up_to(specs_[3].values, 4);
     knobs[4] = largest_up_to(specs_[4].values, target_.vector_floats);
     knobs[6] = largest_up_to(specs_[6].values, 4);
     knobs[7] = largest_up_to(specs_[7].values, std::min(4, most));
-    knobs[9] = largest_up_to(specs_[9].values, std::min(2, most));
+    knobs[9] = least_wasteful(specs_[9].values, std::min(4, most), channels(), knobs[0]);
     knobs[11] = 0;
     knobs[12] = specs_[12].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
