@@ -55,6 +55,13 @@ int largest_up_to(const std::vector<int>& values, int limit) {
   return result;
 }
 
+int least_wasteful(const std::vector<int>& values, int limit, int extent, int unit) {
+  int result = values.front();
+  for (int value : values)
+    if (value <= limit && round_up(extent, value * unit) <= round_up(extent, result * unit)) result = value;
+  return result;
+}
+
 std::string why_outside(const std::vector<KnobSpec>& specs, const Knobs& knobs) {
   if (knobs.size() != specs.size())
     return std::to_string(knobs.size()) + " knobs where " + std::to_string(specs.size()) + " are needed";

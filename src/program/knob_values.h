@@ -33,6 +33,9 @@ std::vector<int> parallel_values(const Target& target);
 /// The largest value of `values` <= limit (the first one when there is none).
 int largest_up_to(const std::vector<int>& values, int limit);
 
+/// The value <= limit whose tiles of value * unit exceed the extent least; the largest of those.
+int least_wasteful(const std::vector<int>& values, int limit, int extent, int unit);
+
 /// Empty, or what is wrong with the vector as such: its length, or a value that its knob does not have.
 std::string why_outside(const std::vector<KnobSpec>& specs, const Knobs& knobs);
 

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <set>
 
 #include "device/random_values.h"
 #include "graph/reference.h"
@@ -165,6 +166,60 @@ TEST_P(ProgramFuzz, NarrowTargetWithThreads) {
   target.threads = 2;
   Random random(derive_seed(13, to_text(GetParam())));
   compile_run_and_compare(target, make_trials(target, GetParam(), 2, 3, random), false);
+}
+
+/// Programs of given subgraphs that hold every value of every knob at least once, where one is found.
+std::vector<Trial> trials_of_every_value(const Target& target, const std::vector<std::string>& keys, Random& random) {
+  constexpr int kTries = 120;
+  std::vector<Trial> trials;
+  for (const std::string& key : keys) {
+    const Subgraph subgraph = parse_subgraph(key);
+    std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, target);
+    std::set<std::pair<size_t, int>> seen;
+    for (int attempt = 0; attempt < kTries; ++attempt) {
+      const Knobs knobs = attempt == 0 ? space->default_program() : space->random(random);
+      bool news = false;
+      for (size_t k = 0; k < knobs.size(); ++k) news |= seen.insert({k, knobs[k]}).second;
+      if (news) trials.push_back({{subgraph, knobs, fmt::format("program_value_{}", trials.size())}, space});
+    }
+  }
+  return trials;
+}
+
+// The border is most of a tiny map, and odd channels end in shifted vectors: each treatment of either must be right.
+TEST(DepthwiseFuzz, EveryKnobOnTinyMapsAndOddChannels) {
+  const std::vector<std::string> keys = {
+      "depthwise-f32-n2-h7-w7-i18-o18-k3-s1-p1-hswish",     "depthwise-f32-n1-h4-w4-i32-o32-k5-s1-p2-relu-res",
+      "depthwise-f32-n1-h2-w2-i60-o60-k3-s1-p1-hswish",     "depthwise-f32-n3-h1-w1-i10-o10-k5-s1-p2-linear",
+      "depthwise-f32-n1-h14-w15-i6-o6-k5-s2-p2-relu",       "depthwise-f32-n1-h9-w16-i36-o36-k3-s2-p1-hsigmoid",
+      "depthwise-f32-n1-h28-w13-i120-o120-k3-s1-p1-linear",
+  };
+  Random random(14);
+  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), keys, random), false);
+}
+
+TEST(DepthwiseFuzz, EveryKnobWithHalidesChecksAndThreads) {
+  Target target = host_target();
+  target.threads = 2;
+  Random random(15);
+  compile_run_and_compare(
+      target,
+      trials_of_every_value(
+          target, {"depthwise-f32-n2-h7-w7-i40-o40-k3-s1-p1-relu", "depthwise-f32-n1-h5-w9-i33-o33-k5-s2-p2-linear"},
+          random),
+      true);
+}
+
+TEST(PoolAndSqueezeExciteFuzz, EveryKnobOnTinyMapsAndOddChannels) {
+  Random random(16);
+  compile_run_and_compare(
+      host_target(),
+      trials_of_every_value(
+          host_target(),
+          {"se-f32-n2-h4-w4-i60-o60-k1-s1-p0-q16-linear", "se-f32-n1-h1-w3-i10-o10-k1-s1-p0-q3-linear",
+           "pool-f32-n3-h2-w7-i36-o36-k1-s1-p0-linear", "pool-f32-n1-h1-w1-i5-o5-k1-s1-p0-linear"},
+          random),
+      false);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz, testing::ValuesIn(kEveryKind),

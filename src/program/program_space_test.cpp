@@ -66,7 +66,7 @@ TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
 TEST(ProgramSpace, ClosestLegalIsLegalForAnyShapeAndKeepsWhatItCan) {
   Random random(11);
   for (int i = 0; i < 600; ++i) {
-    const SubgraphKind kind = kKinds[i % 5];
+    const SubgraphKind kind = kEveryKind[i % kEveryKind.size()];
     constexpr int kLanes[] = {1, 4, 8, 16};
     const Subgraph from = random_subgraph(kind, random), to = random_subgraph(kind, random);
     const auto source = make_program_space(from, target_of(kLanes[random.below(4)]));
@@ -141,6 +141,43 @@ TEST(ProgramSpace, IsRichForConvolutions) {
     for (int i = 0; i < 200; ++i) seen.insert(space->random(random));
     EXPECT_GT(seen.size(), 195u) << key;
   }
+}
+
+TEST(ProgramSpace, IsRichInLegalDepthwisePrograms) {
+  for (const char* key :
+       {"depthwise-f32-n1-h56-w56-i72-o72-k3-s1-p1-relu", "depthwise-f32-n1-h28-w28-i120-o120-k3-s1-p1-relu"}) {
+    const auto space = make_program_space(parse_subgraph(key), target_of(16));
+    Random random(5);
+    constexpr int kDraws = 200000;
+    int legal = 0;
+    Knobs knobs(space->knobs().size());
+    for (int i = 0; i < kDraws; ++i) {
+      for (size_t k = 0; k < knobs.size(); ++k) {
+        const std::vector<int>& values = space->knobs()[k].values;
+        knobs[k] = values[random.below(values.size())];
+      }
+      legal += space->why_illegal(knobs).empty();
+    }
+    EXPECT_GE(space->size() * legal / kDraws, 1e5) << key;
+  }
+}
+
+// The pixels of the image are read where they lie: nothing but the weights may depend on the knobs.
+TEST(ProgramSpace, PacksDepthwiseWeightsInWholeChannelTiles) {
+  const auto space =
+      make_program_space(parse_subgraph("depthwise-f32-n1-h14-w14-i48-o48-k3-s1-p1-relu"), target_of(16));
+  Random random(6);
+  int packed = 0;
+  for (int i = 0; i < 500; ++i) {
+    const Knobs knobs = space->random(random);
+    const Argument weight = space->arguments(knobs)[1];
+    const bool in_tiles = space->to_text(knobs).find("packed=1") != std::string::npos;
+    packed += in_tiles;
+    EXPECT_EQ(weight.rows, 48);
+    EXPECT_EQ(48 % weight.block, 0);
+    EXPECT_EQ(weight.block < 48, in_tiles) << space->to_text(knobs);
+  }
+  EXPECT_GT(packed, 0);
 }
 
 TEST(ProgramSpace, MutationsReachEveryKnob) {

@@ -6,21 +6,20 @@ namespace sonar {
 
 /// Where the input with its zero border is made.
 enum class DepthwisePadding {
-  inlined = 0,  // nowhere: loads are checked
-  tile = 1,
-  row = 2,      // the rows that one row of tiles needs
-  sliding = 3,  // the same, keeping the rows that the last row of tiles made
-  plane = 4,    // one channel tile, all rows of the band
-  root = 5,
-  inlined_columns_apart = 6,  // loads are checked in copies of the loop for the first and last columns
-  inlined_edges_apart = 7,    // and rows
-  skipped = 8,                // kernel rows outside the input are left out, columns are checked
-  skipped_columns_apart = 9   // the same, with the first and last columns in copies of the loop
+  checked = 0,               // nowhere: loads are checked
+  row = 1,                   // a copy of the rows that one row of tiles needs
+  plane = 2,                 // a copy of one channel tile, all rows of the band
+  columns_apart = 3,         // loads are checked in copies of the loop for the first and last columns
+  edges_apart = 4,           // and rows
+  skipped = 5,               // kernel rows outside the input are left out, columns are checked
+  skipped_columns_apart = 6  // the same, with the first and last columns in copies of the loop
 };
-inline bool is_inlined(DepthwisePadding p) {
-  return p == DepthwisePadding::inlined || p >= DepthwisePadding::inlined_columns_apart;
-}
+inline bool is_copied(DepthwisePadding p) { return p == DepthwisePadding::row || p == DepthwisePadding::plane; }
 inline bool is_skipped(DepthwisePadding p) { return p >= DepthwisePadding::skipped; }
+inline bool has_columns_apart(DepthwisePadding p) {
+  return p == DepthwisePadding::columns_apart || p == DepthwisePadding::edges_apart ||
+         p == DepthwisePadding::skipped_columns_apart;
+}
 /// Of the loops over tiles, outermost first.
 enum class DepthwiseOrder {
   channels_rows_columns = 0,

@@ -19,9 +19,9 @@ class PoolSpace : public ProgramSpace {
     const std::vector<int> vectors = inside_vectors(target, channels());
     specs_ = {
         {"vector", vectors},
-        {"tile_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16}, channels() / vectors.front())},
+        {"tile_vectors", up_to({1, 2, 3, 4, 6, 8, 12, 16, 24, 30}, channels() / vectors.front())},
         {"partial_sums", divisors(pixels(), 8)},
-        {"unroll", divisors(pixels(), 16)},
+        {"unroll", divisors(pixels(), 28)},
         {"parallel", parallel_values(target)},
     };
   }
@@ -40,8 +40,8 @@ class PoolSpace : public ProgramSpace {
 
   Knobs default_program() const override {
     const int vector = largest_up_to(specs_[0].values, target_.vector_floats);
-    const int tile_vectors = largest_up_to(specs_[1].values, std::min(4, channels() / vector));
-    return {vector, tile_vectors, 1, 1, specs_[4].values.back()};
+    const int tile_vectors = least_wasteful(specs_[1].values, std::min(8, channels() / vector), channels(), vector);
+    return {vector, tile_vectors, 1, largest_up_to(specs_[3].values, 4), specs_[4].values.back()};
   }
 
   std::vector<Argument> arguments(const Knobs&) const override {

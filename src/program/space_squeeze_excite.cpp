@@ -21,8 +21,7 @@ SqueezeExciteSchedule decode_squeeze_excite(const Knobs& k) {
           .scale_vectors = k[9],
           .scale_pixels = k[10],
           .scale_channels_outside = k[11] == 1,
-          .ahead = k[12],
-          .parallel = k[13] == 1};
+          .parallel = k[12] == 1};
 }
 
 namespace {
@@ -49,7 +48,6 @@ class SqueezeExciteSpace : public ProgramSpace {
         {"scale_vectors", up_to({1, 2, 3, 4, 6, 8}, most)},
         {"scale_pixels", up_to({1, 2, 4, 8}, pixels())},
         {"scale_channels_outside", {0, 1}},
-        {"ahead", {0, 4, 16, 64}},
         {"parallel", parallel_values(target)},
     };
   }
@@ -79,15 +77,20 @@ class SqueezeExciteSpace : public ProgramSpace {
 
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 1);
+    // Few channels fit whole vectors of half the width better than a shifted last one of the full width.
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
+    const int half = largest_up_to(specs_[0].values, target_.vector_floats / 2);
+    if (channels() % knobs[0] != 0 && channels() % half == 0 && channels() < 16 * target_.vector_floats)
+      knobs[0] = half;
     const int most = channels() / knobs[0];
-    knobs[1] = largest_up_to(specs_[1].values, std::min(4, most));
+    knobs[1] = least_wasteful(specs_[1].values, std::min(8, most), channels(), knobs[0]);
+    knobs[3] = largest_up_to(specs_[3].values, 4);
     knobs[4] = largest_up_to(specs_[4].values, target_.vector_floats);
     knobs[6] = largest_up_to(specs_[6].values, 4);
     knobs[7] = largest_up_to(specs_[7].values, std::min(4, most));
-    knobs[9] = largest_up_to(specs_[9].values, std::min(2, most));
-    knobs[11] = knobs[12] = 0;
-    knobs[13] = specs_[13].values.back();
+    knobs[9] = least_wasteful(specs_[9].values, std::min(4, most), channels(), knobs[0]);
+    knobs[11] = 0;
+    knobs[12] = specs_[12].values.back();
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
     return knobs;

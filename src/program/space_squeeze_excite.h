@@ -12,7 +12,6 @@ struct SqueezeExciteSchedule {
   int excite_vectors, excite_sums;                    // second dense layer
   int scale_vectors, scale_pixels;                    // tile of the scaling
   bool scale_channels_outside;
-  int ahead;  // steps of the dense layers' sums that weights are prefetched before their use; 0: left to the machine
   bool parallel;  // the mean and the scaling
   int mean_tile() const { return vector * mean_vectors; }
   int squeeze_tile() const { return squeeze_vector * squeeze_vectors; }

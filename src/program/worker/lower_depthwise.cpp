@@ -82,25 +82,17 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   output.vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
   if (s.unroll_tiles) output.unroll(yo);
   output.never_partition({cv, ci, xi, yi, co, band, n});
-  const bool copies = subgraph.padding > 0 && !is_inlined(s.padding);
-  if (s.padding != DepthwisePadding::inlined_edges_apart) output.never_partition(yo);
-  if (s.padding < DepthwisePadding::inlined_columns_apart || s.padding == DepthwisePadding::skipped)
-    output.never_partition(xo);
+  if (s.padding != DepthwisePadding::edges_apart) output.never_partition(yo);
+  if (!has_columns_apart(s.padding)) output.never_partition(xo);
 
   Var rows = yo;  // the loop over rows of tiles, and what lies outside it
-  Var around_rows = band;
-  if (s.order == DepthwiseOrder::channels_rows_columns) around_rows = co;
-  if (s.order == DepthwiseOrder::columns_rows_channels) around_rows = xo;
+  Var channel_planes = co;
   if (s.parallel) {
     if (s.order == DepthwiseOrder::channels_rows_columns) {
       output.fuse(co, band, outer).fuse(outer, n, outer).parallel(outer);
-      around_rows = outer;
+      channel_planes = outer;
     } else if (s.order == DepthwiseOrder::columns_rows_channels) {
       output.fuse(xo, band, outer).fuse(outer, n, outer).parallel(outer);
-      around_rows = outer;
-    } else if (s.padding == DepthwisePadding::sliding) {
-      output.fuse(band, n, outer).parallel(outer);  // rows that slide are made one after the other
-      around_rows = outer;
     } else {
       output.fuse(yo, band, outer).fuse(outer, n, outer).parallel(outer);
       rows = outer;
@@ -137,24 +129,8 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
     Var ti("ti"), tv("tv");
     taps.split(c, ti, tv, s.vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti).unroll(x).unroll(y);
   }
-  if (copies) {
-    switch (s.padding) {
-      case DepthwisePadding::tile:
-        padded.compute_at(output, inner);
-        break;
-      case DepthwisePadding::row:
-        padded.compute_at(output, rows);
-        break;
-      case DepthwisePadding::sliding:
-        padded.store_at(output, around_rows).compute_at(output, rows);
-        break;
-      case DepthwisePadding::plane:
-        padded.compute_at(output, around_rows);
-        break;
-      default:
-        padded.compute_root();
-        break;
-    }
+  if (subgraph.padding > 0 && is_copied(s.padding)) {
+    padded.compute_at(output, s.padding == DepthwisePadding::row ? rows : channel_planes);
     const std::vector<Var> args = padded.args();
     padded.vectorize(args[0], s.vector, channels % s.vector == 0 ? TailStrategy::RoundUp : TailStrategy::ShiftInwards);
   }

@@ -26,7 +26,7 @@ DenseStage dense_stage(const std::string& name, Activation activation, int tile,
   return stage;
 }
 
-void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int tile, ImageParam weight, int ahead) {
+void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int tile) {
   const std::vector<Var> result = stage.result.args(), sum = stage.sum.args();
   Var oo("oo"), oi("oi"), ov("ov"), ti("ti"), tv("tv");
   stage.result.compute_at(output, images)
@@ -44,7 +44,6 @@ void schedule_dense(DenseStage& stage, Func output, Var images, int vector, int 
   const RVar r(stage.sum.rvars()[0].name());
   update.split(sum[0], ti, tv, vector, TailStrategy::RoundUp).reorder(tv, ti, sum[1], r, sum[2], sum[3]);
   update.vectorize(tv).unroll(ti).unroll(sum[1]);
-  if (ahead > 0) update.prefetch(weight, r, r, ahead);
 }
 
 }  // namespace
@@ -106,8 +105,8 @@ Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs) {
       .unroll(part)
       .unroll(ri);
 
-  schedule_dense(hidden, output, n, s.squeeze_vector, s.squeeze_tile(), weight1, s.ahead);
-  schedule_dense(gate, output, n, s.vector, s.excite_tile(), weight2, s.ahead);
+  schedule_dense(hidden, output, n, s.squeeze_vector, s.squeeze_tile());
+  schedule_dense(gate, output, n, s.vector, s.excite_tile());
   Lowered lowered;
   lowered.output = output;
   lowered.arguments = {input, weight1, bias1, weight2, bias2};
