@@ -31,8 +31,9 @@ double activate(double z, Activation activation) {
       return z * std::clamp(z + 3, 0.0, 6.0) / 6;
     case Activation::hard_sigmoid:
       return std::clamp(z + 3, 0.0, 6.0) / 6;
+    default:
+      return 0;
   }
-  return 0;
 }
 
 double slope(double z, Activation activation) {

@@ -162,8 +162,9 @@ TEST_P(FusedBatchNorm, IsBatchNormThenActivation) {
         return torch::hardswish(x);
       case Activation::hard_sigmoid:
         return torch::hardsigmoid(x);
+      default:
+        return x;
     }
-    return x;
   };
   torch::manual_seed(1);
   for (const std::vector<int64_t>& shape : {std::vector<int64_t>{4, 24, 7, 9}, {2, 3, 5, 5}, {16, 600, 1, 1}}) {
