@@ -165,7 +165,8 @@ Bound bound_of(const json& row, const Machine& machine, const Target& target) {
 
 std::vector<Bound> bounds_of_run(const std::string& run, const Machine& machine, const Target& target) {
   std::vector<Bound> bounds;
-  for (const json& row : json::parse(tune_result(run, true))["subgraphs"])
+  const json result = json::parse(tune_result(run, true));
+  for (const json& row : result["subgraphs"])
     if (row["latency_us"].is_number()) bounds.push_back(bound_of(row, machine, target));
   std::sort(bounds.begin(), bounds.end(), [](const Bound& a, const Bound& b) { return a.lost_us() > b.lost_us(); });
   return bounds;
