@@ -65,7 +65,7 @@ struct DeviceOptions {
   std::string work_folder;       // for runner executables and data; made when missing
   std::string runtime_object;    // Halide's standalone runtime for the target; empty: not linked
   std::string halide_include;    // folder of HalideRuntime.h
-  long rotate_bytes = 0;         // how much weight data is rotated through; 0: twice the last-but-one cache level
+  long rotate_bytes = 0;         // how much weight data is rotated through; 0: four times the last-but-one cache level
 };
 
 class Device {

@@ -191,11 +191,13 @@ Linked RunnerLinker::link(const std::vector<std::string>& objects, const std::ve
 
   // From an archive the linker takes only what is asked for, so objects that nobody wants cannot fail.
   const std::string archive = prefix + ".a";
-  const ProcessResult named = run_tool([&] {
-    std::vector<std::string> command = compiler_;
-    command.push_back("-print-prog-name=ar");
-    return command;
-  }(), options_);
+  const ProcessResult named = run_tool(
+      [&] {
+        std::vector<std::string> command = compiler_;
+        command.push_back("-print-prog-name=ar");
+        return command;
+      }(),
+      options_);
   std::vector<std::string> command = {named.out.substr(0, named.out.find('\n')), "rcsT", archive};
   std::copy_if(unique.begin(), unique.end(), std::back_inserter(command), [](const auto& o) { return fs::exists(o); });
   fs::remove(archive);

@@ -63,7 +63,7 @@ std::string machine_description() {
 
 long default_rotate_bytes(const std::vector<Cache>& caches) {
   if (caches.size() < 2) return 2 << 20;
-  return 2 * caches[caches.size() - 2].bytes;
+  return 4 * caches[caches.size() - 2].bytes;
 }
 
 }  // namespace sonar

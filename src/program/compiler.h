@@ -34,8 +34,8 @@ struct CompileResult {
   double seconds = 0;
 };
 
-/// What turns programs into object files: one worker per core. Callable from any thread; calls that name one worker take
-/// turns.
+/// What turns programs into object files: one worker per core. Callable from any thread; calls that name one worker
+/// take turns.
 class ProgramCompiler {
  public:
   virtual ~ProgramCompiler() = default;

@@ -1,5 +1,5 @@
-// Who carries jobs out: threads that drive the trainer processes, and those that compile and measure. They take tasks, and
-// post events to one queue; the coordinator alone reads it, decides, and writes the store (design 5.12).
+// Who carries jobs out: threads that drive the trainer processes, and those that compile and measure. They take tasks,
+// and post events to one queue; the coordinator alone reads it, decides, and writes the store (design 5.12).
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -45,8 +45,8 @@ struct TrainTask {
 
 /// One measuring job, or what is left of it.
 struct MeasureTask {
-  MeasureJobRow job;                       // with its id
-  std::vector<int> places;                 // of each program: its index in the job's list
+  MeasureJobRow job;        // with its id
+  std::vector<int> places;  // of each program: its index in the job's list
   std::vector<ProgramToMeasure> programs;
 };
 
@@ -95,9 +95,8 @@ struct NetworkArrived {
 struct MeasuringFailed {
   std::exception_ptr error;
 };
-using Event =
-    std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived, DeviceUsed,
-                 NetworkArrived, MeasuringFailed>;
+using Event = std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived,
+                           DeviceUsed, NetworkArrived, MeasuringFailed>;
 
 class EventQueue {
  public:

@@ -1,6 +1,7 @@
 #include "search/measured_case.h"
 
 #include <cmath>
+#include <set>
 
 #include "device/random_values.h"
 #include "graph/reference.h"
@@ -83,44 +84,111 @@ Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, s
   return one;
 }
 
+namespace {
+
+/// The buffers that hold a network's values, used again once nobody reads what they hold, as a deployed network's
+/// memory is: activations of one each would be cold when they are written, and the whole would be slower than its
+/// parts.
+class ValueBuffers {
+ public:
+  explicit ValueBuffers(const std::vector<SubgraphUse>& uses) {
+    for (size_t i = 0; i < uses.size(); ++i)
+      for (int value : {uses[i].input, uses[i].residual, uses[i].output}) last_use_[value] = i;
+  }
+  bool holds(int value) const { return of_.count(value) > 0; }
+  int buffer(int value) const { return of_.at(value); }
+
+  /// A buffer for a value that comes from outside; never used again.
+  void keep(int value, BufferSpec buffer, std::vector<BufferSpec>& buffers) {
+    of_[value] = static_cast<int>(buffers.size());
+    buffers.push_back(std::move(buffer));
+  }
+  /// The smallest free buffer that is large enough, or else the largest one, which grows.
+  void write(int value, const BufferSpec& buffer, std::vector<BufferSpec>& buffers) {
+    int best = -1;
+    for (int candidate : free_) {
+      const long size = floats(buffers[candidate]), best_size = best < 0 ? 0 : floats(buffers[best]);
+      const bool fits = size >= floats(buffer), best_fits = best_size >= floats(buffer);
+      if (best < 0 || (fits != best_fits ? fits : fits ? size < best_size : size > best_size)) best = candidate;
+    }
+    if (best < 0) return keep(value, flat(floats(buffer)), buffers);
+    free_.erase(best);
+    if (floats(buffers[best]) < floats(buffer)) buffers[best] = flat(floats(buffer));
+    of_[value] = best;
+  }
+  /// After the use-th subgraph: what it was the last to read is free.
+  void end_use(const SubgraphUse& use, size_t index) {
+    for (int value : {use.input, use.residual})
+      if (written_.count(value) && last_use_.at(value) == index) free_.insert(of_.at(value));
+    written_.insert(use.output);
+  }
+
+ private:
+  static long floats(const BufferSpec& buffer) {
+    long count = 1;
+    for (int extent : buffer.extents) count *= extent;
+    return count;
+  }
+  /// Programs read nothing of a buffer but where it is, so its shape may be any.
+  static BufferSpec flat(long floats) {
+    BufferSpec buffer;
+    buffer.extents = {static_cast<int>(floats)};
+    buffer.fill = BufferSpec::Fill::zero;
+    return buffer;
+  }
+
+  std::map<int, size_t> last_use_;
+  std::map<int, int> of_;
+  std::set<int> free_, written_;
+};
+
+}  // namespace
+
 Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                   const std::vector<Knobs>& knobs, const std::vector<int>& functions) {
   Case whole;
-  std::map<int, int> buffer_of_value;        // value of the graph -> buffer
-  std::map<int, std::vector<float>> values;  // the same by the reference
+  ValueBuffers value_buffers(uses);
+  std::map<int, std::vector<float>> values;  // by the reference
   for (size_t i = 0; i < uses.size(); ++i) {
     const SubgraphUse& use = uses[i];
     const std::vector<Argument> arguments = spaces[i]->arguments(knobs[i]);
     const std::vector<BufferSpec> specs = buffers(*spaces[i], knobs[i], false);
+    const std::vector<long> sizes = subgraph_input_sizes(use.subgraph);
     CallSpec call{functions[i], {}};
     std::vector<std::vector<float>> inputs;
     for (size_t a = 0; a < arguments.size(); ++a) {
       const Argument::Role role = arguments[a].role;
-      const int value = role == Argument::Role::input      ? use.input
-                        : role == Argument::Role::residual ? use.residual
-                        : role == Argument::Role::output   ? use.output
-                                                           : -1;
-      if (role != Argument::Role::output) {
-        if (value >= 0 && values.count(value)) {
-          inputs.push_back(values.at(value));
-        } else {
-          const std::vector<long> sizes = subgraph_input_sizes(use.subgraph);
-          std::vector<float> fill(sizes[a]);
-          random_values(specs[a].seed, fill.size(), specs[a].scale, fill.data());
-          inputs.push_back(std::move(fill));
-        }
-      }
-      if (value >= 0 && buffer_of_value.count(value)) {
-        call.buffers.push_back(buffer_of_value.at(value));
+      if (role == Argument::Role::output) {
+        if (i + 1 < uses.size())
+          value_buffers.write(use.output, specs[a], whole.buffers);
+        else
+          value_buffers.keep(use.output, specs[a], whole.buffers);
+        call.buffers.push_back(value_buffers.buffer(use.output));
         continue;
       }
-      const int buffer = static_cast<int>(whole.buffers.size());
-      whole.buffers.push_back(specs[a]);
-      call.buffers.push_back(buffer);
-      if (value >= 0) buffer_of_value[value] = buffer;
-      if (value >= 0 && role != Argument::Role::output) values[value] = inputs.back();
+      const int value = role == Argument::Role::input      ? use.input
+                        : role == Argument::Role::residual ? use.residual
+                                                           : -1;
+      if (value < 0 || !values.count(value)) {
+        std::vector<float> fill(sizes[a]);
+        random_values(specs[a].seed, fill.size(), specs[a].scale, fill.data());
+        inputs.push_back(std::move(fill));
+      } else {
+        inputs.push_back(values.at(value));
+      }
+      if (value < 0) {
+        call.buffers.push_back(static_cast<int>(whole.buffers.size()));
+        whole.buffers.push_back(specs[a]);
+        continue;
+      }
+      if (!value_buffers.holds(value)) {
+        value_buffers.keep(value, specs[a], whole.buffers);
+        values[value] = inputs.back();
+      }
+      call.buffers.push_back(value_buffers.buffer(value));
     }
     values[use.output] = run_subgraph_reference(use.subgraph, inputs);
+    value_buffers.end_use(use, i);
     whole.checked_buffer = call.buffers.back();
     whole.calls.push_back(std::move(call));
   }

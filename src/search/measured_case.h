@@ -25,8 +25,8 @@ class ExpectedOutputs {
 /// One call of `function` (its place in the batch) on random values, weights rotated, compared with `expected`.
 Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, std::vector<float> expected);
 
-/// A whole network, subgraph after subgraph, `functions[i]` for the i-th; activations flow from one to the next, weights
-/// are random, the result is compared with the reference.
+/// A whole network, subgraph after subgraph, `functions[i]` for the i-th; activations flow from one to the next,
+/// weights are random, the result is compared with the reference.
 Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                   const std::vector<Knobs>& knobs, const std::vector<int>& functions);
 

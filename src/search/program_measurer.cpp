@@ -189,8 +189,8 @@ std::vector<ProgramMeasurer::Result> ProgramMeasurer::State::run(std::vector<Ite
       continue;
     }
     const int function = static_cast<int>(batch.functions.size());
-    Case one = program_case(*item.program.space, item.program.knobs, function,
-                            expected.of(item.program.space->subgraph()));
+    Case one =
+        program_case(*item.program.space, item.program.knobs, function, expected.of(item.program.space->subgraph()));
     one.best_us = item.program.best_us;
     one.sampling_s = item.program.sampling_s;
     batch.objects.push_back(item.compiled.object);
@@ -246,8 +246,7 @@ CoreClaims& ProgramMeasurer::claims() { return state_->claims; }
 void ProgramMeasurer::submit(const std::vector<ProgramToMeasure>& programs, long first) {
   std::lock_guard lock(state_->mutex);
   state_->start();
-  for (const ProgramToMeasure& program : programs)
-    state_->queued.push_back({program, first++, state_->new_name(), {}});
+  for (const ProgramToMeasure& program : programs) state_->queued.push_back({program, first++, state_->new_name(), {}});
   state_->changed.notify_all();
 }
 

@@ -1,5 +1,6 @@
-// From (subgraph, knobs) to outcomes: compile, link, run on the device, checked against the reference. All of it overlaps
-// as far as the cores allow: while one chunk of programs is timed, the next is linked and the one after compiles.
+// From (subgraph, knobs) to outcomes: compile, link, run on the device, checked against the reference. All of it
+// overlaps as far as the cores allow: while one chunk of programs is timed, the next is linked and the one after
+// compiles.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -15,7 +16,7 @@
 namespace sonar {
 
 /// Bumped whenever a time comes to mean something else: part of a record's identity.
-inline constexpr int kMeasuringProtocolVersion = 1;
+inline constexpr int kMeasuringProtocolVersion = 2;
 
 /// Where what runs. Compiling happens on the workers' own cores; where one of these is timed too, the two alternate.
 struct MeasuringCores {
@@ -46,7 +47,7 @@ class ProgramMeasurer {
   /// nothing is held.
   struct Chunk {
     std::vector<std::pair<long, Result>> results;  // (ticket, result)
-    std::exception_ptr error;  // the toolchain or the disk failed: nothing more will come
+    std::exception_ptr error;                      // the toolchain or the disk failed: nothing more will come
   };
   using Listener = std::function<void(Chunk)>;
 
@@ -61,8 +62,8 @@ class ProgramMeasurer {
   /// Measures now and waits. For those who submit nothing.
   void measure(const std::vector<ProgramToMeasure>& programs, const std::function<void(size_t, const Outcome&)>& done);
 
-  /// A whole network in one process, each subgraph with the given knobs. Waits; what was submitted goes on meanwhile, and
-  /// alternates with it.
+  /// A whole network in one process, each subgraph with the given knobs. Waits; what was submitted goes on meanwhile,
+  /// and alternates with it.
   Outcome measure_network(const std::vector<SubgraphUse>& uses,
                           const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                           const std::vector<Knobs>& knobs);

@@ -216,7 +216,8 @@ void SearchRun::handle(ProgramArrived& event) {
 void SearchRun::handle(DeviceUsed& event) {
   measure_wall_s_ += event.ended_s - event.started_s;
   store_->put_value("measure_wall_s", fmt::format("{:.6f}", measure_wall_s_));
-  store_->put_usage({Side::tune, static_cast<int>(config_.device.cores.front()), event.started_s, event.ended_s, event.what});
+  store_->put_usage(
+      {Side::tune, static_cast<int>(config_.device.cores.front()), event.started_s, event.ended_s, event.what});
 }
 
 void SearchRun::handle(NetworkArrived& event) {

@@ -27,7 +27,8 @@ void refuse_missing_cores(const Config& config);
 /// The host, as device.threads says.
 Target device_target(const Config& config);
 
-/// Programs are timed on the first device.threads of device.cores; what prepares them runs on the rest of compile.cores.
+/// Programs are timed on the first device.threads of device.cores; what prepares them runs on the rest of
+/// compile.cores.
 MeasuringCores measuring_cores(const Config& config);
 
 /// data.classes, or the number found by opening the data set.

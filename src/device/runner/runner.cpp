@@ -328,6 +328,7 @@ void fill(const Buffer& buffer, const Region& region) {
 struct Prepared {
   std::vector<Region> regions;
   std::vector<char> written;  // by some call; other buffers must keep their values
+  std::vector<char> results;  // written, and begun as zeros: what they hold comes from the calls alone
   std::vector<std::vector<halide_dimension_t>> dimensions;
   std::vector<halide_buffer_t> descriptors;
   std::vector<size_t> rotating;  // buffers with several copies
@@ -350,6 +351,8 @@ Prepared prepare(const Case& c, double rotate_bytes) {
   p.copies = copies_to_rotate(c, rotate_bytes);
   p.written.assign(n, 0);
   for (const Call& call : c.calls) p.written[static_cast<size_t>(call.buffers.back())] = 1;
+  p.results = p.written;
+  for (size_t i = 0; i < n; ++i) p.results[i] = p.results[i] && c.buffers[i].fill == 'z';
   p.dimensions.resize(n);
   p.descriptors.resize(n);
   for (size_t i = 0; i < n; ++i) {
@@ -466,6 +469,15 @@ void check(const Case& c, const Prepared& p) {
   check_values(c, p);
 }
 
+/// Runs once on results full of NaNs, since a program that writes nothing would pass with what an earlier run left.
+void run_and_check(const Case& c, Prepared& p) {
+  for (size_t i = 0; i < p.regions.size(); ++i) {
+    if (p.results[i]) memset(p.regions[i].data, 0xff, p.regions[i].bytes);
+  }
+  run(c, p, 1);
+  check(c, p);
+}
+
 // ---- How long does it take? ----------------------------------------------------------------------------------------
 
 struct Timing {
@@ -489,6 +501,7 @@ Timing measure(const Case& c, Prepared& p, double case_start_us) {
   Timing timing;
   double burst_us;
   const long runs = calibrate(c, p, burst_us);
+  const double run_us = burst_us / static_cast<double>(runs);
   const double start_us = now_us() - burst_us;
   std::vector<double> sorted;
   for (;;) {
@@ -505,8 +518,8 @@ Timing measure(const Case& c, Prepared& p, double case_start_us) {
     if (n >= c.max_samples) return timing;
     if (n >= enough_samples && sonar::relative_spread(sorted.data(), n) < small_spread) return timing;
     if (n >= fewest_samples && now - start_us >= c.sampling_s * 1e6) return timing;
-    // One more burst might run into the time limit, and a slow program is not a failed one.
-    if (now - case_start_us + 2 * burst_us > 0.8e6 * c.time_limit_s) return timing;
+    // One more burst, or the check after it, might run into the time limit, and a slow program is not a failed one.
+    if (now - case_start_us + 2 * burst_us + run_us > 0.8e6 * c.time_limit_s) return timing;
     burst_us = run(c, p, runs);
   }
 }
@@ -533,10 +546,11 @@ void limit(decltype(RLIMIT_AS) resource, double value) {
   if (halide_set_num_threads) halide_set_num_threads(batch.threads);
 
   Prepared prepared = prepare(c, batch.rotate_bytes);
-  run(c, prepared, 1);
-  check(c, prepared);
+  run_and_check(c, prepared);
+  run_and_check(c, prepared);
   const Timing timing = measure(c, prepared, start_us);
   check(c, prepared);
+  run_and_check(c, prepared);
 
   std::string line = text("ok %ld %d", timing.runs, timing.stopped_early ? 1 : 0);
   for (double sample : timing.samples_us) line += text(" %.6g", sample);

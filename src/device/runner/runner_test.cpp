@@ -87,6 +87,18 @@ TEST(Runner, AnAnswerThatTurnsWrongLaterIsSeen) {
             std::string::npos);
 }
 
+TEST(Runner, AnAnswerThatIsWrongInTheSecondRunOnlyIsSeen) {
+  EXPECT_NE(failure_of_copy_and("static int calls; if (++calls == 2) DATA(1)[7] += 1;").find("the first at index 7"),
+            std::string::npos);
+}
+
+TEST(Runner, AProgramThatComputesOnlyOnceIsSeen) {
+  const auto buffers = in_and_out(100);
+  const std::string message =
+      failure(measure_kernel(std::string("static int calls; if (++calls < 4)") + copy, buffers, values_of(buffers[0])));
+  EXPECT_NE(message.find("100 of 100 values differ"), std::string::npos) << message;
+}
+
 TEST(Runner, WritesOutsideABufferAreSeen) {
   EXPECT_EQ(failure_of_copy_and("DATA(1)[100] = 0;"), "wrong answer: wrote outside buffer 1, 0 bytes after its end");
   EXPECT_EQ(failure_of_copy_and("DATA(1)[1100] = 0;"),
@@ -135,7 +147,7 @@ TEST(Runner, AnEndlessLoopEndsAtTheTimeLimit) {
 
 TEST(Runner, ASlowProgramIsMeasuredWithFewSamples) {
   Case c = one_call(0, in_and_out(10), {});
-  c.time_limit_s = 0.6;
+  c.time_limit_s = 0.8;  // four runs must fit: two that are checked, one sample, one that is checked
   const Outcome outcome = measure_kernel("struct timespec t = {0, 150000000}; nanosleep(&t, 0);", c);
   ASSERT_EQ(failure(outcome), "");
   EXPECT_LE(std::get<Measurement>(outcome).samples_us.size(), 2u);
