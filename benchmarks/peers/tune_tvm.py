@@ -122,13 +122,13 @@ def subgraph_function(key):
 
 def tune(key, trials, folder, cores):
     """{"trials": [[wall seconds, us or null], ...], "seconds"}; the database is left in `folder`."""
-    import tvm
+    from tvm.ir.utils import derived_object
     from tvm.s_tir import meta_schedule as ms
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     start, log = time.time(), []
 
-    @ms.utils.derived_object
+    @derived_object
     class Log(ms.measure_callback.PyMeasureCallback):
         def apply(self, task_scheduler, task_id, measure_candidates, builder_results, runner_results):
             for result in runner_results:
@@ -160,6 +160,8 @@ class Program:
         module = transform.RemoveWeightLayoutRewriteBlock(skip_tensor_rewrite=True)(schedule.mod)
         compiled = tvm.compile(module, target=host_target())
         random = np.random.default_rng(1)
+        main = module["main"]
+        shapes = [[int(d) for d in main.buffer_map[p].shape] for p in main.params]
         arguments = [tvm.runtime.tensor(random.uniform(-1, 1, shape).astype(np.float32)) for shape in shapes]
         entry = compiled["main"]
         self.call = lambda: entry(*arguments)
