@@ -161,7 +161,7 @@ class Program:
         compiled = tvm.compile(module, target=host_target())
         random = np.random.default_rng(1)
         main = module["main"]
-        shapes = [[int(d) for d in main.buffer_map[p].shape] for p in main.params]
+        shapes = [[int(d) for d in p.shape] for p in main.params]
         arguments = [tvm.runtime.tensor(random.uniform(-1, 1, shape).astype(np.float32)) for shape in shapes]
         entry = compiled["main"]
         self.call = lambda: entry(*arguments)
