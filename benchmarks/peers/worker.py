@@ -142,7 +142,10 @@ def load_executorch(spec):
     """XNNPACK through ExecuTorch, channels-last or contiguous, the faster; the exported programs are kept in the cache."""
     import torch
     torch.set_num_threads(1)
+    from executorch.extension.pybindings import _C
     from executorch.runtime import Runtime
+    if _C._threadpool_get_thread_count() != 1:  # on a single core too it starts with two
+        _C._unsafe_reset_threadpool(1)
     candidates = []
     for channels_last in (True, False):
         kind = "channels-last" if channels_last else "contiguous"
