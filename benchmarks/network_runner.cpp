@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "device/batch_file.h"
 #include "device/link.h"
@@ -28,6 +29,46 @@ namespace fs = std::filesystem;
 constexpr double kNetworkBurst = 5e3, kSubgraphBurst = 2e3;  // microseconds
 constexpr int kBursts = 30;
 
+long elements(const BufferSpec& buffer) {
+  return std::accumulate(buffer.extents.begin(), buffer.extents.end(), 1L, std::multiplies<>());
+}
+
+/// Values of a network that are never alive at once share a buffer, as in a deployed network and in the peers.
+void reuse_buffers(Case& c) {
+  std::vector<int> last_read(c.buffers.size(), -1);
+  for (size_t i = 0; i < c.calls.size(); ++i)
+    for (int buffer : c.calls[i].buffers) last_read[buffer] = static_cast<int>(i);
+  std::map<int, int> place;        // buffer that a call writes -> buffer that holds it now
+  std::map<int, int> alive;        // buffer of c -> what it holds
+  std::multimap<long, int> spare;  // elements -> buffer
+  for (size_t i = 0; i < c.calls.size(); ++i) {
+    CallSpec& call = c.calls[i];
+    const int value = call.buffers.back();
+    const long needed = elements(c.buffers[value]);
+    int chosen = value;
+    if (!spare.empty() && value != c.checked_buffer) {
+      auto found = spare.lower_bound(needed);
+      if (found == spare.end()) --found;
+      chosen = found->second;
+      spare.erase(found);
+      // The programs read nothing of a buffer but its address.
+      c.buffers[chosen].extents = {static_cast<int>(std::max(needed, elements(c.buffers[chosen])))};
+    }
+    place[value] = chosen;
+    alive[value] = chosen;
+    for (int& buffer : call.buffers)
+      if (auto found = place.find(buffer); found != place.end()) buffer = found->second;
+    for (auto it = alive.begin(); it != alive.end();) {
+      if (last_read[it->first] > static_cast<int>(i)) {
+        ++it;
+        continue;
+      }
+      spare.emplace(elements(c.buffers[it->second]), it->second);
+      it = alive.erase(it);
+    }
+  }
+}
+
 /// Measures nothing: keeps the runner and the batch file of each batch, which holds one case, perhaps repeated.
 class KeepingDevice : public Device {
  public:
@@ -43,6 +84,7 @@ class KeepingDevice : public Device {
     Batch kept = batch;
     Case& c = kept.cases.front();
     for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
+    if (c.calls.size() > 1) reuse_buffers(c);
     c.best_us = 0;
     c.sample_us = burst_us;
     c.max_samples = kBursts;

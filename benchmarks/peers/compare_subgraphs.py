@@ -4,7 +4,8 @@
 usage: compare_subgraphs.py NETWORK [--core N] [--rounds N] [--minutes M] [--systems A,B,...] [--lock FILE]
 
 The folder is one of compare_inference.py's. Each subgraph becomes an ONNX model (convolution, bias, activation, residual).
-Nothing is subtracted: the peers pay for their call, a few microseconds each time, which weighs on small subgraphs;
+Each peer takes activations NCHW or NHWC, whichever is faster for it, since inside a network it would not reorder them at
+every layer; what reordering is left is in its time. Nothing is subtracted: the peers pay for their call, a few microseconds each time, which weighs on small subgraphs;
 the summary gives those on which SONAR takes more than 20 us, and all. Results are kept in subgraphs.json and an ended
 run continues there.
 """
@@ -23,14 +24,18 @@ def compare(folder, case, peers, options):
     """Rounds of one subgraph, and the peers that failed."""
     key = case["name"]
     onnx = os.path.join(folder, "subgraphs", key + ".onnx")
-    if not os.path.exists(onnx):
+    channels_last = os.path.join(folder, "subgraphs", key + ".nhwc.onnx")
+    if not os.path.exists(channels_last):
         nodes = network_to_onnx.subgraph_nodes(key)
-        network_to_onnx.to_onnx(nodes, network_to_onnx.random_weights(nodes), onnx)
-    notes, errors = load_peers(peers, {"onnx": onnx, "graph": key, "cache": os.path.join(folder, "subgraphs")})
+        weights = network_to_onnx.random_weights(nodes)
+        network_to_onnx.to_onnx(nodes, weights, onnx)
+        network_to_onnx.to_onnx(nodes, weights, channels_last, channels_last=True)
+    notes, errors = load_peers(peers, {"onnx": onnx, "onnx_channels_last": channels_last, "graph": key,
+                                       "cache": os.path.join(folder, "subgraphs")})
     measured = {name: peers[name] for name in notes}
     measured[SONAR] = Runner(case, options.core)
     rounds = [one_round(measured, case["burst_us"], r) for r in range(options.rounds)]
-    return {"key": key, "occurrences": case["occurrences"], "errors": errors, "rounds": rounds}
+    return {"key": key, "occurrences": case["occurrences"], "notes": notes, "errors": errors, "rounds": rounds}
 
 
 def table(results):

@@ -113,7 +113,8 @@ def pointwise_dense(nodes):
     return result
 
 
-def to_onnx(nodes, weights, path):
+def to_onnx(nodes, weights, path, channels_last=False):
+    """`channels_last`: inputs and output are NHWC, with transpositions that a runtime may turn into layouts."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -138,9 +139,12 @@ def to_onnx(nodes, weights, path):
             h, w, c = node["shape"]
             # A dense subgraph standing alone takes the matrix that it would get in a network.
             alone = [n for n in nodes if n["inputs"] == [i] and n["op"] == "dense"]
-            inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, c] if alone else [1, c, h, w]))
+            given = [1, h, w, c] if channels_last else [1, c, h, w]
+            inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, c] if alone else given))
             if alone:
                 flat.add(i)
+            elif channels_last:
+                name = step("Transpose", [name], name + ".nchw", perm=[0, 3, 1, 2])
             values.append(name)
         elif op == "conv":
             k, s, p = node["kernel"], node["stride"], node["padding"]
@@ -175,7 +179,13 @@ def to_onnx(nodes, weights, path):
             raise SystemExit(f"node {name}: the operator {op} has no ONNX form here")
     assert len(nodes) - 1 not in consumers
     h, w, c = nodes[-1]["shape"]
-    shape = [1, c] if len(nodes) - 1 in flat else [1, c, h, w]
+    if len(nodes) - 1 in flat:
+        shape = [1, c]
+    elif channels_last:
+        shape = [1, h, w, c]
+        values.append(step("Transpose", [values[-1]], "output.nhwc", perm=[0, 2, 3, 1]))
+    else:
+        shape = [1, c, h, w]
     output = helper.make_tensor_value_info(values[-1], TensorProto.FLOAT, shape)
     graph = helper.make_graph(steps, "network", inputs, [output], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)

@@ -3,7 +3,8 @@
 
 usage: worker.py SYSTEM CORE     SYSTEM: onnxruntime, openvino, torchscript or executorch (XNNPACK)
 Speaks JSON lines on stdin and stdout:
-  {"load": {"onnx": FILE, "graph": GRAPH.json or SUBGRAPH-KEY, or "torchvision": NAME, "cache": FOLDER}}
+  {"load": {"onnx": FILE, "graph": GRAPH.json or SUBGRAPH-KEY, or "torchvision": NAME, "cache": FOLDER,
+            "onnx_channels_last": FILE of the same model with NHWC inputs and output, if there is one}}
       -> {"output": [first values], "note": "..."}
   {"measure": {"burst_us": B, "bursts": N}}  -> {"samples_us": [mean of each burst],
       "switches": times that another process took the core}
@@ -34,14 +35,34 @@ def model_inputs(onnx_path):
     return result
 
 
-def load_onnxruntime(spec):
+def faster_layout(load):
+    """Makes a loader of ONNX files take the faster of the model's two layouts."""
+    def load_both(spec):
+        values = model_inputs(spec["onnx"])
+        call, output, note = load(spec["onnx"], values)
+        if "onnx_channels_last" not in spec:
+            return call, output, note
+        turned = {name: np.ascontiguousarray(v.transpose(0, 2, 3, 1)) if v.ndim == 4 else v
+                  for name, v in values.items()}
+        other, other_output, _ = load(spec["onnx_channels_last"], turned)
+        times = [min(min(measure(c, 1e3, 5)) for _ in range(2)) for c in (call, other)]
+        if times[0] <= times[1]:
+            return call, output, "NCHW"
+        back = lambda: other_output().transpose(0, 3, 1, 2) if other_output().ndim == 4 else other_output()
+        return other, back, "NHWC"
+
+    return load_both
+
+
+@faster_layout
+def load_onnxruntime(path, values):
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    session = onnxruntime.InferenceSession(spec["onnx"], options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
-    for name, value in model_inputs(spec["onnx"]).items():
+    for name, value in values.items():
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
     output = session.get_outputs()[0]
     result = onnxruntime.OrtValue.ortvalue_from_shape_and_type([d if isinstance(d, int) else 1 for d in output.shape],
@@ -50,17 +71,17 @@ def load_onnxruntime(spec):
     return lambda: session.run_with_iobinding(binding), result.numpy, ""
 
 
-def load_openvino(spec):
+@faster_layout
+def load_openvino(path, values):
     import openvino
     core = openvino.Core()
-    model = core.read_model(spec["onnx"])
-    values = list(model_inputs(spec["onnx"]).items())
-    model.reshape({name: openvino.PartialShape(list(value.shape)) for name, value in values})
+    model = core.read_model(path)
+    model.reshape({name: openvino.PartialShape(list(value.shape)) for name, value in values.items()})
     # Without the precision hint, cores with AMX or AVX512-BF16 compute in bfloat16.
     compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1",
                                                  "INFERENCE_NUM_THREADS": "1", "INFERENCE_PRECISION_HINT": "f32"})
     request = compiled.create_infer_request()
-    for name, value in values:
+    for name, value in values.items():
         request.set_tensor(name, openvino.Tensor(np.ascontiguousarray(value)))
     # The class that openvino.InferRequest wraps: no dictionaries of results are made for each inference.
     infer = super(openvino.InferRequest, request).infer
@@ -121,7 +142,10 @@ def load_executorch(spec):
     """XNNPACK through ExecuTorch, channels-last or contiguous, the faster; the exported programs are kept in the cache."""
     import torch
     torch.set_num_threads(1)
+    from executorch.extension.pybindings import _C
     from executorch.runtime import Runtime
+    if _C._threadpool_get_thread_count() != 1:  # on a single core too it starts with two
+        _C._unsafe_reset_threadpool(1)
     candidates = []
     for channels_last in (True, False):
         kind = "channels-last" if channels_last else "contiguous"
