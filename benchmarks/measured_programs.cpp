@@ -133,7 +133,7 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
             const SubgraphKey key = slice[i].space->subgraph().key();
             const std::string knobs = slice[i].space->to_text(slice[i].knobs);
             file << versions() << '\t' << key << '\t' << knobs << '\t'
-                 << (measurement ? fmt::format("{:.6g}", measurement->median_us) : "failed") << '\t'
+                 << (measurement ? fmt::format("{}", measurement->median_us) : "failed") << '\t'
                  << (measurement && measurement->stopped_early ? 1 : 0) << '\n'
                  << std::flush;
             if (!file) throw EnvironmentError(options_.file + ": cannot be written");

@@ -140,16 +140,19 @@ std::vector<Knobs> Experience::transferred(const ProgramSpace& space, size_t n) 
   std::stable_sort(nearest.begin(), nearest.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   nearest.resize(std::min(nearest.size(), kSources));
   std::vector<Knobs> result;
-  // In turns, the best program of each source first.
-  for (size_t place = 0; result.size() < n; ++place) {
-    bool any = false;
-    for (const auto& [far, source] : nearest) {
-      if (place >= source->ranked.size() || result.size() == n) continue;
-      any = true;
-      Knobs knobs = space.closest_legal(std::next(source->ranked.begin(), static_cast<long>(place))->second);
-      if (std::find(result.begin(), result.end(), knobs) == result.end()) result.push_back(std::move(knobs));
-    }
-    if (!any) break;
+  const auto take = [&](const Source& source, size_t place) {
+    if (place >= source.ranked.size() || result.size() == n) return false;
+    Knobs knobs = space.closest_legal(std::next(source.ranked.begin(), static_cast<long>(place))->second);
+    if (std::find(result.begin(), result.end(), knobs) == result.end()) result.push_back(std::move(knobs));
+    return true;
+  };
+  // Half of the places go to the subgraph's own programs of earlier runs; then in turns, the best of each source first.
+  if (!nearest.empty() && nearest.front().second->subgraph == subgraph)
+    for (size_t place = 0; place < (n + 1) / 2 && take(*nearest.front().second, place);) ++place;
+  bool any = true;
+  for (size_t place = 0; any && result.size() < n; ++place) {
+    any = false;
+    for (const auto& [far, source] : nearest) any = take(*source, place) || any;
   }
   return result;
 }

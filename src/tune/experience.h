@@ -32,7 +32,7 @@ class Experience {
   std::vector<float> predict(const ProgramSpace& space, const std::vector<Knobs>& programs);
 
   /// Up to n different legal programs for `space`, most promising first: the best ones of the nearest subgraphs of the
-  /// same kind, projected onto it; those of its own from earlier runs come first.
+  /// same kind, projected onto it; those of its own from earlier runs come first and take half of the places.
   std::vector<Knobs> transferred(const ProgramSpace& space, size_t n) const;
 
   /// The number of rows that a model is fitted to when `rows` are known; 0: too few.

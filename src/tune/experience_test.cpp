@@ -118,10 +118,18 @@ TEST(Experience, TransfersTheLatestReadingsOfTheNearest) {
   experience.correct(*small, programs[0], measured(50));
   EXPECT_NE(experience.transferred(*large, 3), before);
 
-  // Programs of an earlier run on the subgraph itself come unchanged, fastest first.
-  for (size_t i = 0; i < 3; ++i)
-    experience.add(*large, random_programs(*large, 3, 6)[i], measured(3.0 - double(i)), true);
-  EXPECT_EQ(experience.transferred(*large, 1).front(), random_programs(*large, 3, 6)[2]);
+  // Programs of an earlier run on the subgraph itself come unchanged, fastest first, and take half of the places.
+  const std::vector<Knobs> own = random_programs(*large, 3, 6);
+  for (size_t i = 0; i < own.size(); ++i) experience.add(*large, own[i], measured(3.0 - double(i)), true);
+  const std::vector<Knobs> transferred = experience.transferred(*large, 4);
+  ASSERT_EQ(transferred.size(), 4u);
+  EXPECT_EQ(transferred[0], own[2]);
+  EXPECT_EQ(transferred[1], own[1]);
+  EXPECT_EQ(transferred[2], large->closest_legal([&] {
+    std::vector<std::pair<std::string, int>> named;
+    for (size_t i = 0; i < programs[1].size(); ++i) named.emplace_back(small->knobs()[i].name, programs[1][i]);
+    return named;
+  }()));
 }
 
 TEST(Experience, DistanceKnowsKernelStrideAndKind) {

@@ -26,8 +26,9 @@ struct TunerOptions {
   int transferred = 6;       // programs of other subgraphs that are tried first
 };
 
-/// Ask/tell: a pure function of the seed, of the sets of programs asked for and told, and of the experience. So it is
-/// restored by telling what was asked for and how it ended, in whatever order; no ask need be repeated.
+/// Ask/tell: a pure function of the seed, of the sets of programs asked for and told, and of the experience (which is
+/// one of the order of arrival). So it is restored by restore_asked() and by telling the outcomes again; no ask is
+/// repeated.
 class SubgraphTuner {
  public:
   /// `experience` is shared by the tuners of a run, and each adds to it what it is told; null: one of its own.
@@ -40,7 +41,7 @@ class SubgraphTuner {
   std::vector<Knobs> ask(size_t n);
   /// These were asked for already, by a process before this one.
   void restore_asked(const std::vector<Knobs>& programs);
-  /// In any order. A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that
+  /// A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that
   /// were never asked for (earlier records) are welcome.
   void tell(const Knobs& knobs, const Outcome& outcome);
 
