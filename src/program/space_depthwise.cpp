@@ -89,7 +89,9 @@ class DepthwiseSpace : public ProgramSpace {
     const int columns = subgraph_.out_width();
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
     // A large kernel's chains of sums need more accumulators than seven pixels.
-    knobs[1] = subgraph_.kernel >= 5 && channels() % (2 * knobs[0]) == 0 ? largest_up_to(specs_[1].values, 2) : 1;
+    const bool pairs =
+        channels() >= 2 * knobs[0] && round_up(channels(), 2 * knobs[0]) == round_up(channels(), knobs[0]);
+    knobs[1] = subgraph_.kernel >= 5 && pairs ? largest_up_to(specs_[1].values, 2) : 1;
     knobs[2] = largest_up_to(specs_[2].values, std::min(columns, 8));
     for (int width : {4, 5, 6, 8, 7})
       if (columns % width == 0) knobs[2] = width;
