@@ -19,9 +19,8 @@ DepthwiseSchedule decode_depthwise(const Knobs& k) {
           .band = k[7],
           .taps = static_cast<DepthwiseTaps>(k[8]),
           .packed = k[9] == 1,
-          .held = k[10] == 1,
-          .unroll_tiles = k[11] == 1,
-          .parallel = k[12] == 1};
+          .unroll_tiles = k[10] == 1,
+          .parallel = k[11] == 1};
 }
 
 namespace {
@@ -39,16 +38,15 @@ class DepthwiseSpace : public ProgramSpace {
     const std::vector<int> vectors = inside_vectors(target, channels());
     specs_ = {
         {"vector", vectors},
-        {"tile_vectors", up_to({1, 2, 3, 4}, channels() / vectors.front())},
+        {"tile_vectors", up_to({1, 2, 3, 4, 5, 6, 8}, channels() / vectors.front())},
         {"tile_width", up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 28}, subgraph.out_width())},
         {"tile_height", up_to({1, 2, 3, 4, 5, 6, 7, 8}, subgraph.out_height())},
         {"unroll_rows", subgraph.kernel == 1 ? std::vector<int>{1} : std::vector<int>{0, 1}},
         {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6}},
         {"order", {0, 1, 2, 3}},
-        {"band", up_to({0, 1, 2, 4, 8, 16}, subgraph.out_height() - 1)},
+        {"band", up_to({0, 1, 2, 3, 4, 6, 8, 12, 16}, subgraph.out_height() - 1)},
         {"taps", subgraph.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
         {"packed", {0, 1}},
-        {"held", subgraph.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1}},
         {"unroll_tiles", {0, 1}},
         {"parallel", parallel_values(target)},
     };
@@ -79,10 +77,6 @@ class DepthwiseSpace : public ProgramSpace {
       return "a single column of tiles has no columns outside";
     if (s.packed && (channels() % s.tile() != 0 || channels() == s.tile()))
       return "packed weights need whole channel tiles, and more than one";
-    if (s.held && s.packed) return "packed weights are close together where they are";
-    if (s.held &&
-        (!s.unroll_rows || s.order >= DepthwiseOrder::rows_columns_channels || held(s) > target_.registers - 4))
-      return "the kernel does not fit the vector registers";
     if (s.taps == DepthwiseTaps::kernel_inside && !s.unroll_rows) return "a kernel inside the tile has unrolled rows";
     if (channels() == s.tile() && s.order != DepthwiseOrder::channels_rows_columns)
       return "a single channel tile leaves no order to choose";
@@ -95,7 +89,9 @@ class DepthwiseSpace : public ProgramSpace {
     const int columns = subgraph_.out_width();
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
     // A large kernel's chains of sums need more accumulators than seven pixels.
-    knobs[1] = subgraph_.kernel >= 5 && channels() % (2 * knobs[0]) == 0 ? largest_up_to(specs_[1].values, 2) : 1;
+    const bool pairs =
+        channels() >= 2 * knobs[0] && round_up(channels(), 2 * knobs[0]) == round_up(channels(), knobs[0]);
+    knobs[1] = subgraph_.kernel >= 5 && pairs ? largest_up_to(specs_[1].values, 2) : 1;
     knobs[2] = largest_up_to(specs_[2].values, std::min(columns, 8));
     for (int width : {4, 5, 6, 8, 7})
       if (columns % width == 0) knobs[2] = width;
@@ -112,10 +108,17 @@ class DepthwiseSpace : public ProgramSpace {
     const bool beyond_l2 = 4.0 * channels() * subgraph_.height * subgraph_.width > target_.l2_bytes;
     if (channels() > knobs[0] * knobs[1] && !one_column && (across_lines || beyond_l2))
       knobs[6] = static_cast<int>(DepthwiseOrder::columns_rows_channels);
+    // There each tile loads its weights anew: a row of the kernel at a time keeps them few.
+    auto rows_one_by_one = [&] {
+      knobs[4] = specs_[4].values.front();
+      knobs[8] = 0;
+    };
+    if (knobs[6] != 0) rows_one_by_one();
+    if (knobs[6] != 0 && columns % 8 == 0) knobs[2] = 8;
     const int tile = knobs[0] * knobs[1];
     if (channels() % tile == 0 && channels() > tile) knobs[9] = 1;
-    knobs[12] = specs_[12].values.back();
-    if (!why_illegal(knobs).empty()) knobs[4] = knobs[8] = 0;
+    knobs[11] = specs_[11].values.back();
+    if (!why_illegal(knobs).empty()) rows_one_by_one();
     if (!why_illegal(knobs).empty()) knobs[2] = largest_up_to(specs_[2].values, 4);
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
@@ -185,7 +188,7 @@ class DepthwiseSpace : public ProgramSpace {
                                                                       : 4;
     TileCost cost;
     cost.multiply_adds = double(pixels) * kernel * kernel;
-    cost.loads = inputs + (s.held ? 0 : native * kernel * kernel);
+    cost.loads = inputs + native * kernel * kernel;
     const double checks = subgraph_.padding > 0 && s.padding == DepthwisePadding::checked ? inputs : 0;
     cost.arithmetic = (cost.multiply_adds + double(pixels) * activation + checks) / 2;
     cost.load_store = cost.loads * lines / 2 + pixels * lines;
@@ -229,9 +232,6 @@ class DepthwiseSpace : public ProgramSpace {
     if (s.padding == DepthwisePadding::edges_apart)
       result *= std::min(3, ceil_div(subgraph_.out_height(), s.tile_height));
     return result;
-  }
-  int held(const DepthwiseSchedule& s) const {
-    return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * subgraph_.kernel * subgraph_.kernel;
   }
   int unrolled(const DepthwiseSchedule& s) const {
     return accumulators(s) * subgraph_.kernel * (s.unroll_rows ? subgraph_.kernel : 1);

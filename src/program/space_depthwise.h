@@ -20,6 +20,7 @@ inline bool has_columns_apart(DepthwisePadding p) {
   return p == DepthwisePadding::columns_apart || p == DepthwisePadding::edges_apart ||
          p == DepthwisePadding::skipped_columns_apart;
 }
+
 /// Of the loops over tiles, outermost first.
 enum class DepthwiseOrder {
   channels_rows_columns = 0,
@@ -44,7 +45,6 @@ struct DepthwiseSchedule {
   int band;  // tile rows that are computed before the next channel tile; 0: all
   DepthwiseTaps taps;
   bool packed;        // weights in blocks of one channel tile
-  bool held;          // weights are loaded before a row of tiles, not where they are used
   bool unroll_tiles;  // all rows of tiles, so that each knows which of its taps are inside
   bool parallel;
   int tile() const { return vector * tile_vectors; }

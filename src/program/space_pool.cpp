@@ -41,7 +41,9 @@ class PoolSpace : public ProgramSpace {
   Knobs default_program() const override {
     const int vector = largest_up_to(specs_[0].values, target_.vector_floats);
     const int tile_vectors = least_wasteful(specs_[1].values, std::min(8, channels() / vector), channels(), vector);
-    return {vector, tile_vectors, 1, largest_up_to(specs_[3].values, 4), specs_[4].values.back()};
+    // Sums of few vectors wait for one another.
+    const int sums = largest_up_to(specs_[2].values, std::max(1, target_.registers / 2 / tile_vectors));
+    return {vector, tile_vectors, sums, 1, specs_[4].values.back()};
   }
 
   std::vector<Argument> arguments(const Knobs&) const override {

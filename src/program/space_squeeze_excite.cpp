@@ -84,7 +84,9 @@ class SqueezeExciteSpace : public ProgramSpace {
       knobs[0] = half;
     const int most = channels() / knobs[0];
     knobs[1] = least_wasteful(specs_[1].values, std::min(8, most), channels(), knobs[0]);
-    knobs[3] = largest_up_to(specs_[3].values, 4);
+    // Sums of few vectors wait for one another.
+    knobs[2] = largest_up_to(specs_[2].values, std::max(1, target_.registers / 2 / knobs[1]));
+    knobs[3] = 1;
     knobs[4] = largest_up_to(specs_[4].values, target_.vector_floats);
     knobs[6] = largest_up_to(specs_[6].values, 4);
     knobs[7] = largest_up_to(specs_[7].values, std::min(4, most));

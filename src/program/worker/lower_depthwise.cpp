@@ -19,12 +19,9 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   Func padded("padded");
   const bool skipped = subgraph.padding > 0 && is_skipped(s.padding);
   if (subgraph.padding > 0) {
-    padded =
-        BoundaryConditions::constant_exterior(input, 0.0f,
-                                              {{Expr(), Expr()},
-                                               {0, subgraph.width},
-                                               {skipped ? Expr() : Expr(0), skipped ? Expr() : Expr(subgraph.height)},
-                                               {Expr(), Expr()}});
+    Region inside = {{Expr(), Expr()}, {0, subgraph.width}, {0, subgraph.height}, {Expr(), Expr()}};
+    if (skipped) inside[2] = {Expr(), Expr()};
+    padded = BoundaryConditions::constant_exterior(input, 0.0f, inside);
   } else {
     padded(c, x, y, n) = input(c, x, y, n);
   }
@@ -34,11 +31,10 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   sum(c, x, y, n) = bias(c);
   const Expr row = y * subgraph.stride - subgraph.padding + r.y;
   if (skipped) r.where(row >= 0 && row < subgraph.height);
-  Func taps("taps");  // of a channel: where it lies in the packed weights
   const int block = arguments[1].extents[0];
-  taps(c, x, y) = weight(c % block, x, y, c / block);
-  sum(c, x, y, n) += taps(c, r.x, r.y) * padded(c, x * subgraph.stride - subgraph.padding + r.x,
-                                                skipped ? clamp(row, 0, subgraph.height - 1) : row, n);
+  sum(c, x, y, n) +=
+      weight(c % block, r.x, r.y, c / block) *
+      padded(c, x * subgraph.stride - subgraph.padding + r.x, skipped ? clamp(row, 0, subgraph.height - 1) : row, n);
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
@@ -85,12 +81,11 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   if (s.padding != DepthwisePadding::edges_apart) output.never_partition(yo);
   if (!has_columns_apart(s.padding)) output.never_partition(xo);
 
-  Var rows = yo;  // the loop over rows of tiles, and what lies outside it
-  Var channel_planes = co;
+  Var rows = yo, channel_tile = co;  // the loops that are over rows of tiles and over channel tiles
   if (s.parallel) {
     if (s.order == DepthwiseOrder::channels_rows_columns) {
       output.fuse(co, band, outer).fuse(outer, n, outer).parallel(outer);
-      channel_planes = outer;
+      channel_tile = outer;
     } else if (s.order == DepthwiseOrder::columns_rows_channels) {
       output.fuse(xo, band, outer).fuse(outer, n, outer).parallel(outer);
     } else {
@@ -124,13 +119,8 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   if (s.unroll_rows) update.unroll(r.y);
   update.never_partition_all();
 
-  if (s.held) {
-    taps.store_in(MemoryType::Stack).compute_at(output, rows);
-    Var ti("ti"), tv("tv");
-    taps.split(c, ti, tv, s.vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti).unroll(x).unroll(y);
-  }
   if (subgraph.padding > 0 && is_copied(s.padding)) {
-    padded.compute_at(output, s.padding == DepthwisePadding::row ? rows : channel_planes);
+    padded.compute_at(output, s.padding == DepthwisePadding::row ? rows : channel_tile);
     const std::vector<Var> args = padded.args();
     padded.vectorize(args[0], s.vector, channels % s.vector == 0 ? TailStrategy::RoundUp : TailStrategy::ShiftInwards);
   }
