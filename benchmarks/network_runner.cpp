@@ -1,4 +1,4 @@
-// network_runner RUN OUT
+// network_runner RUN OUT [FILE.onnx]      FILE.onnx: where RUN tuned an imported network
 // Compiles the best programs that a finished run of `sonar tune` found and writes what it takes to time them again
 // later beside other systems: OUT/runner-N, the measuring runner linked with the programs, and OUT/runner-N.batch, its
 // input, for the whole network and for each subgraph alone; and OUT/cases.json,
@@ -10,11 +10,11 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "device/batch_file.h"
 #include "device/link.h"
 #include "model/error.h"
+#include "onnx/import_onnx.h"
 #include "search/candidates.h"
 #include "search/open_run.h"
 #include "search/program_measurer.h"
@@ -29,46 +29,6 @@ namespace fs = std::filesystem;
 constexpr double kNetworkBurst = 5e3, kSubgraphBurst = 2e3;  // microseconds
 constexpr int kBursts = 30;
 
-long elements(const BufferSpec& buffer) {
-  return std::accumulate(buffer.extents.begin(), buffer.extents.end(), 1L, std::multiplies<>());
-}
-
-/// Values of a network that are never alive at once share a buffer, as in a deployed network and in the peers.
-void reuse_buffers(Case& c) {
-  std::vector<int> last_read(c.buffers.size(), -1);
-  for (size_t i = 0; i < c.calls.size(); ++i)
-    for (int buffer : c.calls[i].buffers) last_read[buffer] = static_cast<int>(i);
-  std::map<int, int> place;        // buffer that a call writes -> buffer that holds it now
-  std::map<int, int> alive;        // buffer of c -> what it holds
-  std::multimap<long, int> spare;  // elements -> buffer
-  for (size_t i = 0; i < c.calls.size(); ++i) {
-    CallSpec& call = c.calls[i];
-    const int value = call.buffers.back();
-    const long needed = elements(c.buffers[value]);
-    int chosen = value;
-    if (!spare.empty() && value != c.checked_buffer) {
-      auto found = spare.lower_bound(needed);
-      if (found == spare.end()) --found;
-      chosen = found->second;
-      spare.erase(found);
-      // The programs read nothing of a buffer but its address.
-      c.buffers[chosen].extents = {static_cast<int>(std::max(needed, elements(c.buffers[chosen])))};
-    }
-    place[value] = chosen;
-    alive[value] = chosen;
-    for (int& buffer : call.buffers)
-      if (auto found = place.find(buffer); found != place.end()) buffer = found->second;
-    for (auto it = alive.begin(); it != alive.end();) {
-      if (last_read[it->first] > static_cast<int>(i)) {
-        ++it;
-        continue;
-      }
-      spare.emplace(elements(c.buffers[it->second]), it->second);
-      it = alive.erase(it);
-    }
-  }
-}
-
 /// Measures nothing: keeps the runner and the batch file of each batch, which holds one case, perhaps repeated.
 class KeepingDevice : public Device {
  public:
@@ -76,7 +36,8 @@ class KeepingDevice : public Device {
       : options_(options), folder_(folder), linker_(options) {}
 
   std::vector<Outcome> measure(const Batch& batch,
-                               const std::function<void(size_t, const Outcome&)>& done = {}) override {
+                               const std::function<void(size_t, const Outcome&)>& done,
+                               const std::function<void()>&) override {
     const std::string runner = fs::absolute(folder_ + "/runner-" + std::to_string(runners_++)).string();
     const Linked linked = linker_.link(batch.objects, batch.functions, runner);
     for (const auto& error : linked.errors)
@@ -84,7 +45,6 @@ class KeepingDevice : public Device {
     Batch kept = batch;
     Case& c = kept.cases.front();
     for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
-    if (c.calls.size() > 1) reuse_buffers(c);
     c.best_us = 0;
     c.sample_us = burst_us;
     c.max_samples = kBursts;
@@ -131,14 +91,15 @@ std::map<SubgraphKey, Best> best_programs(const RunStore& store) {
   return result;
 }
 
-void run(const std::string& folder, const std::string& out) {
+void run(const std::string& folder, const std::string& out, const std::string& onnx) {
   const RunStore store = open_run(folder);
   const std::vector<NetworkRow> networks = store.networks();
   if (networks.size() != 1) throw UserError(folder + ": is no run of `sonar tune`");
   const NetworkRow& network = networks.front();
   Config config = load_config(folder + "/config.toml");
   config.compile.cores.clear();  // wherever this process may run
-  const Candidate candidate = lower(*make_space(config), {network.name}, classes_of(config), 1);
+  const Candidate candidate = onnx.empty() ? lower(*make_space(config), {network.name}, classes_of(config), 1)
+                                           : make_candidate(network.name, import_onnx(onnx).graph, 1);
   const std::map<SubgraphKey, Best> best = best_programs(store);
   const Target target = host_target();
   std::map<SubgraphKey, std::shared_ptr<const ProgramSpace>> spaces;
@@ -156,7 +117,7 @@ void run(const std::string& folder, const std::string& out) {
   options.halide_include = HALIDE_INCLUDE;
   options.rotate_bytes = 1;
   KeepingDevice device(options, out);
-  ProgramMeasurer measurer(*parts.compiler, device, false);
+  ProgramMeasurer measurer(*parts.compiler, device, {});
   nlohmann::json cases = nlohmann::json::array();
   auto add = [&](const std::string& name, int occurrences, double tuned_us) {
     cases.push_back({{"name", name},
@@ -183,13 +144,9 @@ void run(const std::string& folder, const std::string& out) {
   device.burst_us = kSubgraphBurst;
   for (const auto& [key, count] : candidate.counts) {
     const Best& program = best.at(key);
-    measurer.measure(
-        {{spaces.at(key), program.knobs, 0}}, 0,
-        [&, key = key](size_t, const Outcome& outcome, double) {
-          if (const auto* error = std::get_if<MeasureError>(&outcome))
-            throw EnvironmentError(key + ": " + error->message);
-        },
-        nullptr);
+    measurer.measure({{spaces.at(key), program.knobs}}, [&, key = key](size_t, const Outcome& outcome) {
+      if (const auto* error = std::get_if<MeasureError>(&outcome)) throw EnvironmentError(key + ": " + error->message);
+    });
     add(key, count, program.latency_us);
   }
   std::ofstream(out + "/cases.json")
@@ -200,12 +157,12 @@ void run(const std::string& folder, const std::string& out) {
 }  // namespace sonar
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fputs("usage: network_runner RUN OUT\n", stderr);
+  if (argc != 3 && argc != 4) {
+    std::fputs("usage: network_runner RUN OUT [FILE.onnx]\n", stderr);
     return 2;
   }
   try {
-    sonar::run(argv[1], argv[2]);
+    sonar::run(argv[1], argv[2], argc == 4 ? argv[3] : "");
   } catch (const std::exception& error) {
     std::fprintf(stderr, "network_runner: %s\n", error.what());
     return 1;
