@@ -87,7 +87,9 @@ class SqueezeExciteSpace : public ProgramSpace {
     // Sums of few vectors wait for one another.
     knobs[2] = largest_up_to(specs_[2].values, std::max(1, target_.registers / 2 / knobs[1]));
     knobs[3] = 1;
-    knobs[4] = largest_up_to(specs_[4].values, target_.vector_floats);
+    const bool small = subgraph_.squeeze < 4 * target_.vector_floats;
+    knobs[4] = largest_up_to(specs_[4].values, small ? target_.vector_floats / 2 : target_.vector_floats);
+    if (small) knobs[5] = least_wasteful(specs_[5].values, 3, subgraph_.squeeze, knobs[4]);
     knobs[6] = largest_up_to(specs_[6].values, 4);
     knobs[7] = largest_up_to(specs_[7].values, std::min(4, most));
     knobs[9] = least_wasteful(specs_[9].values, std::min(4, most), channels(), knobs[0]);
