@@ -1,4 +1,4 @@
-// network_runner RUN OUT [FILE.onnx]      FILE.onnx: where RUN tuned an imported network
+// network_runner RUN OUT [NETWORK.onnx]      the file that was tuned, where it was one
 // Compiles the best programs that a finished run of `sonar tune` found and writes what it takes to time them again
 // later beside other systems: OUT/runner-N, the measuring runner linked with the programs, and OUT/runner-N.batch, its
 // input, for the whole network and for each subgraph alone; and OUT/cases.json,
@@ -10,14 +10,15 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "device/batch_file.h"
 #include "device/link.h"
 #include "model/error.h"
 #include "onnx/import_onnx.h"
 #include "search/candidates.h"
+#include "search/measured_case.h"
 #include "search/open_run.h"
-#include "search/program_measurer.h"
 #include "search/start_device.h"
 
 namespace sonar {
@@ -29,39 +30,71 @@ namespace fs = std::filesystem;
 constexpr double kNetworkBurst = 5e3, kSubgraphBurst = 2e3;  // microseconds
 constexpr int kBursts = 30;
 
-/// Measures nothing: keeps the runner and the batch file of each batch, which holds one case, perhaps repeated.
-class KeepingDevice : public Device {
+long elements(const BufferSpec& buffer) {
+  return std::accumulate(buffer.extents.begin(), buffer.extents.end(), 1L, std::multiplies<>());
+}
+
+/// Values of a network that are never alive at once share a buffer, as in a deployed network and in the peers.
+void reuse_buffers(Case& c) {
+  std::vector<int> last_read(c.buffers.size(), -1);
+  for (size_t i = 0; i < c.calls.size(); ++i)
+    for (int buffer : c.calls[i].buffers) last_read[buffer] = static_cast<int>(i);
+  std::map<int, int> place;        // buffer that a call writes -> buffer that holds it now
+  std::map<int, int> alive;        // buffer of c -> what it holds
+  std::multimap<long, int> spare;  // elements -> buffer
+  for (size_t i = 0; i < c.calls.size(); ++i) {
+    CallSpec& call = c.calls[i];
+    const int value = call.buffers.back();
+    const long needed = elements(c.buffers[value]);
+    int chosen = value;
+    if (!spare.empty() && value != c.checked_buffer) {
+      auto found = spare.lower_bound(needed);
+      if (found == spare.end()) --found;
+      chosen = found->second;
+      spare.erase(found);
+      // The programs read nothing of a buffer but its address.
+      c.buffers[chosen].extents = {static_cast<int>(std::max(needed, elements(c.buffers[chosen])))};
+    }
+    place[value] = chosen;
+    alive[value] = chosen;
+    for (int& buffer : call.buffers)
+      if (auto found = place.find(buffer); found != place.end()) buffer = found->second;
+    for (auto it = alive.begin(); it != alive.end();) {
+      if (last_read[it->first] > static_cast<int>(i)) {
+        ++it;
+        continue;
+      }
+      spare.emplace(elements(c.buffers[it->second]), it->second);
+      it = alive.erase(it);
+    }
+  }
+}
+
+/// Writes a case to run later.
+class Keeper {
  public:
-  KeepingDevice(const DeviceOptions& options, const std::string& folder)
+  Keeper(const DeviceOptions& options, const std::string& folder)
       : options_(options), folder_(folder), linker_(options) {}
 
-  std::vector<Outcome> measure(const Batch& batch,
-                               const std::function<void(size_t, const Outcome&)>& done,
-                               const std::function<void()>&) override {
+  /// Path of the runner; its batch file is named after it.
+  std::string keep(Batch batch, double burst_us) {
     const std::string runner = fs::absolute(folder_ + "/runner-" + std::to_string(runners_++)).string();
     const Linked linked = linker_.link(batch.objects, batch.functions, runner);
     for (const auto& error : linked.errors)
       if (error) throw EnvironmentError("cannot link the tuned programs: " + *error);
-    Batch kept = batch;
-    Case& c = kept.cases.front();
+    Case& c = batch.cases.front();
     for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
+    if (c.calls.size() > 1) reuse_buffers(c);
     c.best_us = 0;
     c.sample_us = burst_us;
     c.max_samples = kBursts;
     c.sampling_s = 0.5;
-    const BatchText text = describe_batch(kept, {0}, options_.rotate_bytes, options_.threads);
+    const BatchText text = describe_batch(batch, {0}, options_.rotate_bytes, options_.threads);
     std::vector<std::string_view> pieces = {text.text};
     pieces.insert(pieces.end(), text.values.begin(), text.values.end());
     write_file(runner + ".batch", pieces);
-    latest_runner = runner;
-    const std::vector<Outcome> outcomes(batch.cases.size(), summarize({1}, 1, false));
-    for (size_t i = 0; done && i < outcomes.size(); ++i) done(i, outcomes[i]);
-    return outcomes;
+    return runner;
   }
-  std::string description() const override { return "files to be measured later"; }
-
-  double burst_us = kNetworkBurst;
-  std::string latest_runner;
 
  private:
   DeviceOptions options_;
@@ -75,9 +108,13 @@ struct Best {
   double latency_us = std::numeric_limits<double>::infinity();
 };
 
-/// The fastest program of each subgraph by its latest measurement.
-std::map<SubgraphKey, Best> best_programs(const RunStore& store) {
+/// The fastest program of each subgraph by its latest measurement; where the run took it from records, of those.
+std::map<SubgraphKey, Best> best_programs(const RunStore& store,
+                                          const std::map<SubgraphKey, std::shared_ptr<const ProgramSpace>>& spaces) {
   std::map<SubgraphKey, std::map<Knobs, double>> latest;
+  for (const EarlierRow& row : store.earlier())
+    if (auto space = spaces.find(row.subgraph); space != spaces.end() && row.latency_us)
+      latest[row.subgraph][space->second->from_text(row.knobs)] = *row.latency_us;
   for (const ProgramRow& row : store.programs()) {
     if (const auto* measurement = std::get_if<Measurement>(&row.outcome))
       latest[row.subgraph][row.knobs] = measurement->median_us;
@@ -100,55 +137,71 @@ void run(const std::string& folder, const std::string& out, const std::string& o
   config.compile.cores.clear();  // wherever this process may run
   const Candidate candidate = onnx.empty() ? lower(*make_space(config), {network.name}, classes_of(config), 1)
                                            : make_candidate(network.name, import_onnx(onnx).graph, 1);
-  const std::map<SubgraphKey, Best> best = best_programs(store);
-  const Target target = host_target();
+  const Target target = device_target(config);
   std::map<SubgraphKey, std::shared_ptr<const ProgramSpace>> spaces;
-  for (const auto& [key, count] : candidate.counts) {
-    if (!best.count(key)) throw UserError(folder + ": no program of " + key + " has run; tune the network first");
-    spaces[key] = make_program_space(parse_subgraph(key), target);
-  }
+  for (const auto& [key, count] : candidate.counts) spaces[key] = make_program_space(parse_subgraph(key), target);
+  const std::map<SubgraphKey, Best> best = best_programs(store, spaces);
 
   fs::create_directories(out);
   const DeviceParts parts = start_local_device(config, out + "/work");
+  std::vector<CompileRequest> requests;
+  std::map<SubgraphKey, int> place;
+  for (const auto& [key, count] : candidate.counts) {
+    if (!best.count(key)) throw UserError(folder + ": no program of " + key + " has run; tune the network first");
+    place[key] = static_cast<int>(requests.size());
+    requests.push_back({parse_subgraph(key), best.at(key).knobs, "sonar_program_" + std::to_string(requests.size())});
+  }
+  const std::vector<CompileResult> compiled = parts.compiler->compile(requests);
+  for (size_t i = 0; i < compiled.size(); ++i)
+    if (compiled[i].error) throw EnvironmentError(requests[i].subgraph.key() + ": " + compiled[i].error->message);
+
   DeviceOptions options;
   options.compiler = config.device.compiler;
   options.work_folder = out;
   options.runtime_object = parts.compiler->runtime_object();
   options.halide_include = HALIDE_INCLUDE;
   options.rotate_bytes = 1;
-  KeepingDevice device(options, out);
-  ProgramMeasurer measurer(*parts.compiler, device, {});
+  Keeper keeper(options, out);
   nlohmann::json cases = nlohmann::json::array();
-  auto add = [&](const std::string& name, int occurrences, double tuned_us) {
+  auto add = [&](const std::string& name, int occurrences, double tuned_us, double burst_us, const Batch& batch) {
+    const std::string runner = keeper.keep(batch, burst_us);
     cases.push_back({{"name", name},
                      {"occurrences", occurrences},
                      {"tuned_us", tuned_us},
-                     {"burst_us", device.burst_us},
-                     {"runner", device.latest_runner},
-                     {"batch", device.latest_runner + ".batch"}});
+                     {"burst_us", burst_us},
+                     {"runner", runner},
+                     {"batch", runner + ".batch"}});
   };
 
   std::vector<std::shared_ptr<const ProgramSpace>> network_spaces;
   std::vector<Knobs> knobs;
+  std::vector<int> functions;
   double sum = 0;
   for (const SubgraphUse& use : candidate.uses) {
-    network_spaces.push_back(spaces.at(use.subgraph.key()));
-    knobs.push_back(best.at(use.subgraph.key()).knobs);
-    sum += best.at(use.subgraph.key()).latency_us;
+    const SubgraphKey key = use.subgraph.key();
+    network_spaces.push_back(spaces.at(key));
+    knobs.push_back(best.at(key).knobs);
+    functions.push_back(place.at(key));
+    sum += best.at(key).latency_us;
   }
-  const Outcome whole = measurer.measure_network(candidate.uses, network_spaces, knobs);
-  if (const auto* error = std::get_if<MeasureError>(&whole))
-    throw EnvironmentError(network.name + ": " + error->message);
-  add("network", 1, sum);
+  Batch whole;
+  for (size_t i = 0; i < compiled.size(); ++i) {
+    whole.objects.push_back(compiled[i].object);
+    whole.functions.push_back(requests[i].name);
+  }
+  whole.cases = {network_case(candidate.uses, network_spaces, knobs, functions)};
+  add("network", 1, sum, kNetworkBurst, whole);
 
-  device.burst_us = kSubgraphBurst;
+  ExpectedOutputs expected;
   for (const auto& [key, count] : candidate.counts) {
-    const Best& program = best.at(key);
-    measurer.measure({{spaces.at(key), program.knobs}}, [&, key = key](size_t, const Outcome& outcome) {
-      if (const auto* error = std::get_if<MeasureError>(&outcome)) throw EnvironmentError(key + ": " + error->message);
-    });
-    add(key, count, program.latency_us);
+    const size_t i = static_cast<size_t>(place.at(key));
+    Batch one;
+    one.objects = {compiled[i].object};
+    one.functions = {requests[i].name};
+    one.cases = {program_case(*spaces.at(key), requests[i].knobs, 0, expected.of(requests[i].subgraph))};
+    add(key, count, best.at(key).latency_us, kSubgraphBurst, one);
   }
+  for (const CompileResult& result : compiled) fs::remove(result.object);
   std::ofstream(out + "/cases.json")
       << nlohmann::json{{"network", network.name}, {"macs", network.macs}, {"cases", cases}}.dump(1) << '\n';
 }
@@ -158,7 +211,7 @@ void run(const std::string& folder, const std::string& out, const std::string& o
 
 int main(int argc, char** argv) {
   if (argc != 3 && argc != 4) {
-    std::fputs("usage: network_runner RUN OUT [FILE.onnx]\n", stderr);
+    std::fputs("usage: network_runner RUN OUT [NETWORK.onnx]\n", stderr);
     return 2;
   }
   try {
