@@ -11,7 +11,7 @@
 namespace sonar {
 
 /// Bumped whenever a knob vector comes to mean another program: part of a record's identity.
-inline constexpr int kProgramSpaceVersion = 1;
+inline constexpr int kProgramSpaceVersion = 2;
 
 /// What schedules depend on.
 struct Target {
@@ -39,6 +39,7 @@ struct Argument {
   Role role = Role::input;
   std::vector<int> extents;  // innermost first, as stored
   int block = 0, rows = 0;   // packing of weights, see BufferSpec
+  int run = 0, unit = 1;     // likewise
 };
 
 class ProgramSpace {
