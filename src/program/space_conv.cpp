@@ -136,14 +136,12 @@ class ConvSpace : public ProgramSpace {
               s.unroll = 1;
               if (s.vector_channels() == 0 || accumulators(s) > target_.registers) break;
               knobs[5] = default_unroll(s);
-              for (int order = 0; order < 3;
-                   ++order) {  // a row's tiles, channels or pixels inside; or channel by channel
-                knobs[8] = order % 3 == 1;
-                knobs[9] = order % 3 == 2 ? 1 : 0;
-                knobs[12] = order / 3;
-                if (subgraph_.padding > 0)
-                  knobs[7] =
-                      static_cast<int>(order % 3 == 2 || shape_.out_height == 1 ? ConvPadding::root : ConvPadding::row);
+              // Of a row's tiles channels or pixels inside; or all rows, channel tile by channel tile.
+              for (int order = 0; order < 3; ++order) {
+                knobs[8] = order == 1;
+                knobs[9] = order == 2;
+                const bool at_root = order == 2 || shape_.out_height == 1;
+                if (subgraph_.padding > 0) knobs[7] = static_cast<int>(at_root ? ConvPadding::root : ConvPadding::row);
                 s = decode_conv(knobs);
                 const double cycles = estimate_conv(subgraph_, s, target_).cycles;
                 if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
