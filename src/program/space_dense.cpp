@@ -63,9 +63,10 @@ class DenseSpace : public ProgramSpace {
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 0);
     knobs[1] = largest_up_to(specs_[1].values, target_.vector_floats);
-    knobs[2] = largest_up_to(specs_[2].values, std::min(4, ceil_div(outputs(), knobs[1])));
+    knobs[2] = largest_up_to(specs_[2].values, std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1])));
     // As many accumulators as leave registers for the weights; alone an input is bound by the weights' way from memory.
-    knobs[3] = largest_up_to(specs_[3].values, std::max(1, target_.registers * 3 / 4 / knobs[2]));
+    knobs[3] = largest_up_to(specs_[3].values, std::max(1, target_.registers / 2 / knobs[2]));
+    knobs[6] = specs_[6].values.back();  // weights come from memory once
     knobs[4] = 1;
     knobs[5] = largest_up_to(specs_[5].values, 4);
     knobs[7] = specs_[7].values.back();
