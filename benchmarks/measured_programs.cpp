@@ -104,7 +104,7 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
     const std::pair name(key, space->to_text(knobs));
     if (outcomes_.count(name) || !names.insert(name).second) continue;
     const double best = best_us(key);
-    missing.push_back({space, knobs, std::isfinite(best) ? best : 0});
+    missing.push_back({space, knobs, std::isfinite(best) ? best : 0, options_.sampling_s});
   }
   if (!missing.empty()) {
     if (!measurer_) {
@@ -119,7 +119,7 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
       device.runtime_object = compiler_->runtime_object();
       device.halide_include = SONAR_HALIDE_INCLUDE;
       device_ = make_local_device(device);
-      measurer_ = std::make_unique<ProgramMeasurer>(*compiler_, *device_, true);
+      measurer_ = std::make_unique<ProgramMeasurer>(*compiler_, *device_, MeasuringCores{options_.device_cores, {}});
     }
     std::ofstream file(options_.file, std::ios::app);
     for (size_t begin = 0; begin < missing.size(); begin += kSlice) {
@@ -127,8 +127,7 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
       const std::vector<ProgramToMeasure> slice(first, first + std::min<long>(kSlice, missing.end() - first));
       core_.hold();
       measurer_->measure(
-          slice, options_.sampling_s,
-          [&](size_t i, const Outcome& outcome, double) {
+          slice, [&](size_t i, const Outcome& outcome) {
             const auto* measurement = std::get_if<Measurement>(&outcome);
             const SubgraphKey key = slice[i].space->subgraph().key();
             const std::string knobs = slice[i].space->to_text(slice[i].knobs);
@@ -139,8 +138,7 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
             if (!file) throw EnvironmentError(options_.file + ": cannot be written");
             remember(key, knobs, outcome);
             ++measured_now_;
-          },
-          nullptr);
+          });
     }
   }
   std::vector<Outcome> outcomes;

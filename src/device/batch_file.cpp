@@ -37,6 +37,11 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
     require(buffer.rows > 0, place, "packed without rows");
     const size_t stored_rows = static_cast<size_t>((buffer.rows + buffer.block - 1) / buffer.block * buffer.block);
     require(count(buffer) % stored_rows == 0, place, "extents that ceil(rows / block) * block does not divide");
+    require(buffer.unit > 0 && buffer.run >= 0, place, "a unit that is not positive, or a negative run");
+    const size_t units = buffer.run == 0 ? 0 : static_cast<size_t>((buffer.run + buffer.unit - 1) / buffer.unit);
+    require(buffer.run > 0 ? count(buffer) % (stored_rows * units * static_cast<size_t>(buffer.unit)) == 0
+                           : buffer.unit == 1,
+            place, "extents that whole runs of whole units do not fill");
   }
 }
 
@@ -105,8 +110,8 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     append(body, "case {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer, expected,
            c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s);
     for (const BufferSpec& b : c.buffers) {
-      append(body, "buffer {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.rotate ? 1 : 0,
-             b.extents.size());
+      append(body, "buffer {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run, b.unit,
+             b.rotate ? 1 : 0, b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
       const bool from_file = b.fill == BufferSpec::Fill::file;
       append(body, " {}{}\n", from_file ? b.path.size() : 0, from_file ? " " + b.path : "");
@@ -118,7 +123,7 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     }
   }
   const auto text_of_length = [&](size_t bytes) {
-    return fmt::format("sonar-batch 1 {:012}\nrotate_bytes {}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes,
+    return fmt::format("sonar-batch 2 {:012}\nrotate_bytes {}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes,
                        rotate_bytes, threads, result.values.size(), counts, cases.size(), body);
   };
   const size_t bytes = (text_of_length(0).size() + text_unit - 1) / text_unit * text_unit;

@@ -1,16 +1,18 @@
 // The description of a batch that goes to the device beside the runner.
 //
-// Version 1: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
+// Version 2: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
 // newlines to a multiple of 64 bytes, and its first line holds its length.
 //
-//   sonar-batch 1 TEXT_BYTES
+//   sonar-batch 2 TEXT_BYTES
 //   rotate_bytes N
 //   threads N
 //   expected K COUNT...
 //   cases N
 //   case BUFFERS CALLS CHECKED_BUFFER EXPECTED(-1: none) TOLERANCE BEST_US TIME_LIMIT_S SAMPLE_US MAX_SAMPLES
-//   SAMPLING_S buffer zero|random|file SEED SCALE BLOCK ROWS ROTATE DIMENSIONS EXTENT... PATH_BYTES [PATH]      as many
-//   as the case has call FUNCTION N BUFFER... likewise
+//   SAMPLING_S
+//   buffer zero|random|file SEED SCALE BLOCK ROWS RUN UNIT ROTATE DIMENSIONS EXTENT... PATH_BYTES [PATH]
+//      as many as the case has
+//   call FUNCTION N BUFFER... likewise
 #pragma once
 #include <string>
 #include <string_view>

@@ -24,6 +24,10 @@ struct BufferSpec {
   /// zero padded. 0: stored as given. `extents` are those of the stored form.
   int block = 0;
   int rows = 0;
+  /// Weights whose inner values are runs of `run` (0: one run) cut into units of `unit` values that stay together, the
+  /// last unit of a run zero padded: stored as [ceil(rows/block)][runs * ceil(run/unit)][block][unit].
+  int run = 0;
+  int unit = 1;
   /// Weights are read from rotated copies so that they come from the cache level that they come from in a network: each
   /// run of a case takes the next of as many adjacent copies as fill DeviceOptions::rotate_bytes.
   bool rotate = false;

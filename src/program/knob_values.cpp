@@ -1,6 +1,7 @@
 #include "program/knob_values.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace sonar {
 
@@ -15,6 +16,12 @@ std::vector<int> divisors(int n, int limit) {
   std::vector<int> result;
   for (int d = 1; d <= std::min(n, limit); ++d)
     if (n % d == 0) result.push_back(d);
+  return result;
+}
+
+std::vector<int> merged(const std::vector<int>& a, const std::vector<int>& b) {
+  std::vector<int> result;
+  std::set_union(a.begin(), a.end(), b.begin(), b.end(), std::back_inserter(result));
   return result;
 }
 

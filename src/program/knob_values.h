@@ -17,11 +17,15 @@ inline float log2_of(double value) { return static_cast<float>(std::log2(1 + val
 inline constexpr int kMaxUnrolled = 192;
 /// Where the loops are split into edges and interior, each with a copy of the tile.
 inline constexpr int kMaxUnrolledOfCopies = 64;
+/// Of default programs: all of a run's subgraphs compile theirs before anything else is known.
+inline constexpr int kMaxUnrolledOfDefault = 96;
 
 /// Those of `candidates` that are <= limit; never empty (the first one stays).
 std::vector<int> up_to(const std::vector<int>& candidates, int limit);
 /// Divisors of n, ascending, <= limit.
 std::vector<int> divisors(int n, int limit);
+/// The values of both, ascending, each once.
+std::vector<int> merged(const std::vector<int>& a, const std::vector<int>& b);
 /// Vector widths for an axis whose last vector may reach beyond its end (padded weights, masked stores): half, native
 /// and double width; narrower where the axis is short.
 std::vector<int> padded_vectors(const Target& target, int extent);

@@ -16,6 +16,7 @@
 #include "process/process.h"
 #include "program/compiler.h"
 #include "program/random_subgraphs.h"
+#include "program/space_conv.h"
 
 namespace sonar {
 namespace {
@@ -38,10 +39,15 @@ std::vector<float> pack(const std::vector<float>& values, const Argument& argume
   if (argument.block == 0) return values;
   const size_t inner = values.size() / argument.rows;
   const size_t blocks = (argument.rows + argument.block - 1) / argument.block;
-  std::vector<float> packed(blocks * inner * argument.block, 0.0f);
+  const size_t unit = argument.unit, run = argument.run == 0 ? inner : argument.run;
+  const size_t units = (run + unit - 1) / unit, stored_inner = inner / run * units;
+  std::vector<float> packed(blocks * stored_inner * argument.block * unit, 0.0f);
   for (int row = 0; row < argument.rows; ++row)
-    for (size_t i = 0; i < inner; ++i)
-      packed[(row / argument.block * inner + i) * argument.block + row % argument.block] = values[row * inner + i];
+    for (size_t i = 0; i < inner; ++i) {
+      const size_t unit_index = i / run * units + i % run / unit;
+      const size_t block_start = (row / argument.block * stored_inner + unit_index) * argument.block;
+      packed[(block_start + row % argument.block) * unit + i % run % unit] = values[row * inner + i];
+    }
   return packed;
 }
 
@@ -220,6 +226,31 @@ TEST(PoolAndSqueezeExciteFuzz, EveryKnobOnTinyMapsAndOddChannels) {
            "pool-f32-n3-h2-w7-i36-o36-k1-s1-p0-linear", "pool-f32-n1-h1-w1-i5-o5-k1-s1-p0-linear"},
           random),
       false);
+}
+
+/// Channels that fill no vector, whose programs lay taps side by side; maps and batches of all sizes.
+TEST(ProgramFuzzConv, TapsSideBySide) {
+  Random random(14);
+  std::vector<Trial> trials;
+  for (const char* key : {"conv-f32-n1-h4-w4-i20-o6-k1-s1-p0-linear-res", "conv-f32-n3-h2-w2-i60-o10-k1-s1-p0-relu",
+                          "conv-f32-n1-h9-w7-i8-o28-k1-s2-p0-hswish", "conv-f32-n2-h9-w8-i3-o8-k3-s2-p1-hswish",
+                          "conv-f32-n1-h7-w7-i6-o18-k3-s1-p1-relu", "conv-f32-n5-h1-w1-i36-o20-k1-s1-p0-linear",
+                          "conv-f32-n1-h6-w5-i4-o12-k5-s1-p2-linear", "conv-f32-n1-h11-w11-i16-o24-k3-s1-p0-linear"}) {
+    const Subgraph subgraph = parse_subgraph(key);
+    std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, host_target());
+    for (int p = 0; p < 3; ++p) {
+      Knobs knobs = space->random(random);
+      for (int draw = 0; draw < 400 && decode_conv(knobs).lane_taps == 1; ++draw) knobs = space->random(random);
+      trials.push_back({{subgraph, knobs, fmt::format("taps_{}", trials.size())}, space});
+    }
+  }
+  int side_by_side = 0;
+  for (const Trial& trial : trials) side_by_side += decode_conv(trial.request.knobs).lane_taps > 1;
+  if (host_target().vector_floats >= 8) {
+    EXPECT_GT(side_by_side, 12);
+  }
+  compile_run_and_compare(host_target(), trials, false);
+  compile_run_and_compare(host_target(), {trials.begin(), trials.begin() + 9}, true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz, testing::ValuesIn(kEveryKind),

@@ -40,6 +40,7 @@ struct Argument {
   Role role = Role::input;
   std::vector<int> extents;  // innermost first, as stored
   int block = 0, rows = 0;   // packing of weights, see BufferSpec
+  int run = 0, unit = 1;     // likewise: values that stay together
 };
 
 class ProgramSpace {

@@ -21,7 +21,7 @@ inline Subgraph random_subgraph(SubgraphKind kind, Random& random) {
   };
   Subgraph s;
   s.kind = kind;
-  s.batch = between(1, 2);
+  s.batch = random.below(4) == 0 ? between(3, 9) : between(1, 2);
   s.in_channels = channels();
   s.out_channels = channels();
   s.activation = static_cast<Activation>(random.below(7));

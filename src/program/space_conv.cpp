@@ -1,8 +1,10 @@
 #include "program/space_conv.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "model/error.h"
+#include "program/conv_estimate.h"
 #include "program/knob_values.h"
 #include "program/space_kinds.h"
 
@@ -35,17 +37,19 @@ ConvShape conv_shape(const Subgraph& s) {
 
 ConvSchedule decode_conv(const Knobs& k) {
   return {.vector = k[0],
-          .tile_vectors = k[1],
-          .tile_width = k[2],
-          .tile_height = k[3],
-          .unroll = k[4],
-          .kernel_rows = static_cast<ConvKernelRows>(k[5]),
-          .padding = static_cast<ConvPadding>(k[6]),
-          .pixels_inside = k[7] == 1,
-          .group = k[8],
-          .band = k[9],
-          .block_is_tile = k[10] == 1,
-          .parallel = k[11] == 1};
+          .lane_taps = k[1],
+          .tile_vectors = k[2],
+          .tile_width = k[3],
+          .tile_height = k[4],
+          .unroll = k[5],
+          .kernel_rows = static_cast<ConvKernelRows>(k[6]),
+          .padding = static_cast<ConvPadding>(k[7]),
+          .pixels_inside = k[8] == 1,
+          .group = k[9],
+          .band = k[10],
+          .block_is_tile = k[11] == 1,
+          .broadcasts_kept = k[12] == 1,
+          .parallel = k[13] == 1};
 }
 
 namespace {
@@ -55,19 +59,25 @@ class ConvSpace : public ProgramSpace {
   ConvSpace(const Subgraph& subgraph, const Target& target)
       : subgraph_(subgraph), target_(target), shape_(conv_shape(subgraph)) {
     const bool one_row = shape_.out_height == 1;
-    const std::vector<int> vectors = padded_vectors(target, shape_.out_channels);
+    const std::vector<int> lane_taps = lane_tap_values();
+    std::vector<int> vectors = padded_vectors(target, shape_.out_channels);
+    if (lane_taps.size() > 1) vectors = merged(vectors, {target.vector_floats});
+    const int most_vectors = ceil_div(shape_.out_channels * lane_taps.back(), vectors.front());
     specs_ = {
         {"vector", vectors},
-        {"tile_vectors", up_to({1, 2, 3, 4, 5, 6, 8}, ceil_div(shape_.out_channels, vectors.front()))},
-        {"tile_width", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, shape_.out_width)},
-        {"tile_height", up_to({1, 2, 3, 4}, shape_.out_height)},
-        {"unroll", divisors(shape_.taps, 16)},
+        {"lane_taps", lane_taps},
+        {"tile_vectors", up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14}, most_vectors)},
+        {"tile_width", tile_widths()},
+        {"tile_height", up_to({1, 2, 3, 4, 5, 6, 7, 8}, shape_.out_height)},
+        {"unroll", unroll_values(lane_taps)},
         {"kernel_rows", shape_.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
         {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6}},
         {"pixels_inside", {0, 1}},
-        {"group", up_to({0, 1, 2, 4, 8, 16}, ceil_div(shape_.out_channels, vectors.front()) - 1)},
-        {"band", up_to({0, 1, 2, 4, 8, 16, 32}, (one_row ? shape_.out_width : shape_.out_height) - 1)},
+        {"group", up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24}, ceil_div(shape_.out_channels, vectors.front()) - 1)},
+        {"band",
+         up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64}, (one_row ? shape_.out_width : shape_.out_height) - 1)},
         {"block_is_tile", {0, 1}},
+        {"broadcasts_kept", {0, 1}},
         {"parallel", parallel_values(target)},
     };
   }
@@ -78,14 +88,27 @@ class ConvSpace : public ProgramSpace {
   std::string why_illegal(const Knobs& knobs) const override {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const ConvSchedule s = decode_conv(knobs);
-    if (s.tile() >= shape_.out_channels + s.vector) return "the tile has whole vectors beyond the last channel";
+    if (s.vector_channels() >= 2 * shape_.out_channels && s.lane_taps > 1)
+      return "more than half of the lanes would be idle";
+    if (s.lane_taps >= s.vector && s.lane_taps > 1)
+      return "the taps of a lane group leave no lane for a second channel";
+    if (s.lane_taps > 1 && shape_.taps % s.lane_taps != 0 && (subgraph_.padding == 0 || is_inlined(s.padding)))
+      return "taps beyond a kernel row need a padded copy of the input";
+    if (s.lane_taps > 1 && is_inlined(s.padding) && subgraph_.padding > 0)
+      return "taps side by side need a padded copy of the input";
+    if (steps(s) % s.unroll != 0) return "the unrolling does not divide the steps of the reduction";
+    if (s.tile() >= shape_.out_channels + s.vector_channels())
+      return "the tile has whole vectors beyond the last channel";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
     if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
     if (s.padding >= ConvPadding::inlined_columns_apart && unrolled(s) > kMaxUnrolledOfCopies)
       return "too many unrolled multiply-adds for copies of the loops";
-    if (!s.block_is_tile && (s.tile_vectors == 1 || ceil_div(shape_.out_channels, s.vector) % s.tile_vectors != 0))
+    if (!s.block_is_tile &&
+        (s.tile_vectors == 1 || ceil_div(shape_.out_channels, s.vector_channels()) % s.tile_vectors != 0))
       return s.tile_vectors == 1 ? "packing by vector is packing by tile when a tile is one vector"
                                  : "packing by vector needs tiles that divide the channels' vectors";
+    if (s.broadcasts_kept && (s.tile_vectors == 1 || s.tile_width * s.tile_height == 1))
+      return "a tile of one vector or one pixel leaves no order to choose";
     if (s.group >= channel_tiles(s)) return "the group is no smaller than the number of channel tiles";
     if (s.band >= band_tiles(s)) return "the band is no smaller than the number of tile rows";
     if (s.group == 1 && s.pixels_inside) return "a group of one tile leaves no order to choose";
@@ -98,24 +121,33 @@ class ConvSpace : public ProgramSpace {
   }
 
   Knobs default_program() const override {
-    // Native vectors unless half of a vector would be idle, as for 24 = 3 * 8 channels.
-    int vector = specs_[0].values.front();
-    for (int lanes : specs_[0].values)
-      if (lanes <= target_.vector_floats &&
-          round_up(shape_.out_channels, lanes) * 8 <= round_up(shape_.out_channels, vector) * 9)
-        vector = lanes;
-    Knobs knobs(specs_.size(), 0);
-    const int vectors = ceil_div(shape_.out_channels, vector);
-    knobs[0] = vector;
-    knobs[1] = vectors % 2 == 0 ? 2 : vectors == 3 ? 3 : 1;
-    knobs[2] = largest_up_to(specs_[2].values, std::max(1, std::min(8, target_.registers / 2) / knobs[1]));
-    knobs[3] = 1;
-    knobs[4] = largest_up_to(specs_[4].values, 4);
-    knobs[6] = subgraph_.padding == 0   ? 0
-               : shape_.out_height == 1 ? static_cast<int>(ConvPadding::root)
-                                        : static_cast<int>(ConvPadding::row);
-    knobs[10] = 1;
-    knobs[11] = specs_[11].values.back();
+    // The best by the estimate among the plain programs, those that compile fast.
+    Knobs knobs(specs_.size(), 0), best;
+    knobs[11] = 1;
+    knobs[13] = specs_[13].values.back();
+    double best_cycles = std::numeric_limits<double>::infinity();
+    for (int v0 : specs_[0].values)
+      for (int v1 : specs_[1].values)
+        for (int v2 : specs_[2].values)
+          for (int v3 : specs_[3].values)
+            for (int v4 : specs_[4].values) {
+              knobs[0] = v0, knobs[1] = v1, knobs[2] = v2, knobs[3] = v3, knobs[4] = v4;
+              ConvSchedule s = decode_conv(knobs);
+              s.unroll = 1;
+              if (s.vector_channels() == 0 || accumulators(s) > target_.registers) break;
+              knobs[5] = default_unroll(s);
+              // Of a row's tiles channels or pixels inside; or all rows, channel tile by channel tile.
+              for (int order = 0; order < 3; ++order) {
+                knobs[8] = order == 1;
+                knobs[9] = order == 2;
+                const bool at_root = order == 2 || shape_.out_height == 1;
+                if (subgraph_.padding > 0) knobs[7] = static_cast<int>(at_root ? ConvPadding::root : ConvPadding::row);
+                s = decode_conv(knobs);
+                const double cycles = estimate_conv(subgraph_, s, target_).cycles;
+                if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
+              }
+            }
+    knobs = best;
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
     return knobs;
@@ -127,7 +159,12 @@ class ConvSpace : public ProgramSpace {
     const std::vector<int> output = {shape_.out_channels, shape_.out_width, shape_.out_height, shape_.batch};
     std::vector<Argument> result = {
         {Argument::Role::input, {shape_.in_row, shape_.in_height, shape_.batch}},
-        {Argument::Role::weight, {s.block(), shape_.taps, shape_.kernel, blocks}, s.block(), shape_.out_channels},
+        {.role = Argument::Role::weight,
+         .extents = {s.block() * s.lane_taps, steps(s), shape_.kernel, blocks},
+         .block = s.block(),
+         .rows = shape_.out_channels,
+         .run = shape_.taps,
+         .unit = s.lane_taps},
         {Argument::Role::bias, {s.block(), blocks}, s.block(), shape_.out_channels},
     };
     if (subgraph_.residual) result.push_back({Argument::Role::residual, output});
@@ -137,35 +174,76 @@ class ConvSpace : public ProgramSpace {
 
   std::vector<float> features(const Knobs& knobs) const override {
     const ConvSchedule s = decode_conv(knobs);
+    const ConvEstimate e = estimate_conv(subgraph_, s, target_);
     std::vector<float> f = knob_features(knobs);
-    const double tile_outputs = double(s.tile()) * s.tile_width * s.tile_height;
+    const double pixels = double(s.tile_width) * s.tile_height;
+    const double vectors = double(accumulators(s)) / pixels;
     const double tile_inputs = double((s.tile_width - 1) * shape_.pixel_step + shape_.taps) *
                                ((s.tile_height - 1) * shape_.row_step + shape_.kernel);
-    const double tile_weights = double(s.tile()) * shape_.taps * shape_.kernel;
-    const double computed = double(channel_tiles(s)) * s.tile() * ceil_div(shape_.out_width, s.tile_width) *
-                            s.tile_width * ceil_div(shape_.out_height, s.tile_height) * s.tile_height;
-    const double useful = double(shape_.out_channels) * shape_.out_width * shape_.out_height;
+    const double tile_weights = double(s.vector) * s.tile_vectors * steps(s) * shape_.kernel;
+    const double tiles = double(channel_tiles(s)) * ceil_div(shape_.out_width, s.tile_width) *
+                         ceil_div(shape_.out_height, s.tile_height) * shape_.batch;
+    const double ideal = subgraph_.macs() / (2.0 * target_.vector_floats);
     const int group = s.group == 0 ? channel_tiles(s) : s.group;
     const int band = s.band == 0 ? band_tiles(s) : s.band;
+    f.push_back(log2_of(e.cycles));
+    f.push_back(log2_of(e.cycles / ideal));
+    f.push_back(float(e.arithmetic / e.cycles));
+    f.push_back(float(e.loads / e.cycles));
+    f.push_back(float(e.memory / e.cycles));
+    f.push_back(float(e.rest / e.cycles));
+    f.push_back(float(ideal / std::max(ideal, e.arithmetic)));  // 1: no lane is idle, no tail is wasted
+    f.push_back(float(pixels * vectors / (pixels + vectors)));  // multiply-adds per load
     f.push_back(accumulators(s) / float(target_.registers));
+    f.push_back(float((accumulators(s) + vectors + 1) / target_.registers));
     f.push_back(log2_of(unrolled(s)));
-    f.push_back(log2_of(tile_outputs));
+    f.push_back(log2_of(double(steps(s)) / s.unroll));  // turns of the innermost loop
+    f.push_back(log2_of(tiles));
     f.push_back(log2_of(tile_inputs * 4));
     f.push_back(log2_of(tile_weights * 4));
-    f.push_back(float(useful / computed));  // 1: no work is wasted on tails
     f.push_back(float(s.vector) / float(target_.vector_floats));
-    f.push_back(float(double(s.tile_width) * s.tile_height * s.tile_vectors /
-                      (s.tile_width * s.tile_height + s.tile_vectors)));  // multiply-adds per load
+    f.push_back(log2_of(tile_weights * 4 / double(target_.l1_bytes)));
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l1_bytes)));
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l2_bytes)));
     f.push_back(log2_of(tile_inputs * 4 * band / double(target_.l2_bytes)));
     f.push_back(log2_of(double(channel_tiles(s))));
     for (int kind = 0; kind <= 6; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
-    f.push_back(log2_of(useful / tile_outputs));
     return f;
   }
 
  private:
+  /// Small ones, and those that cut a row into equal parts.
+  std::vector<int> tile_widths() const {
+    std::vector<int> even;
+    for (int parts = std::min(shape_.out_width, 64); parts >= 1; --parts)
+      if (const int width = ceil_div(shape_.out_width, parts); width <= target_.registers) even.push_back(width);
+    return merged(up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, shape_.out_width), merged(even, {}));
+  }
+  /// Taps side by side pay where the channels do not fill native vectors.
+  std::vector<int> lane_tap_values() const {
+    std::vector<int> result = {1};
+    const int native = target_.vector_floats;
+    if (shape_.out_channels % native == 0) return result;
+    for (int lanes = 2; lanes < native && lanes <= shape_.taps; lanes *= 2) {
+      const bool padded = subgraph_.padding > 0 && 8 * round_up(shape_.taps, lanes) <= 9 * shape_.taps;
+      if (shape_.taps % lanes == 0 || padded) result.push_back(lanes);
+    }
+    return result;
+  }
+  /// Divisors of the number of steps for any of the lane groups.
+  std::vector<int> unroll_values(const std::vector<int>& lane_taps) const {
+    std::vector<int> values;
+    for (int lanes : lane_taps) values = merged(values, divisors(ceil_div(shape_.taps, lanes), 16));
+    return values;
+  }
+  /// As far as it compiles fast.
+  int default_unroll(const ConvSchedule& s) const {
+    int result = 1;
+    for (int unroll : specs_[5].values)
+      if (steps(s) % unroll == 0 && unroll <= 4 && accumulators(s) * unroll <= kMaxUnrolledOfDefault) result = unroll;
+    return result;
+  }
+  int steps(const ConvSchedule& s) const { return ceil_div(shape_.taps, s.lane_taps); }
   int channel_tiles(const ConvSchedule& s) const { return ceil_div(shape_.out_channels, s.tile()); }
   int band_tiles(const ConvSchedule& s) const {
     return shape_.out_height == 1 ? ceil_div(shape_.out_width, s.tile_width)

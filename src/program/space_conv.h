@@ -34,20 +34,24 @@ enum class ConvKernelRows { outer_loop = 0, outer_unrolled = 1, inner_unrolled =
 
 /// A decoded knob vector, in the order of the knobs.
 struct ConvSchedule {
-  int vector;                   // lanes along the output channels
+  int vector;                   // lanes
+  int lane_taps;                // consecutive taps that lie side by side in a vector: vector / lane_taps channels
   int tile_vectors;             // vectors per tile
   int tile_width, tile_height;  // output pixels per tile
-  int unroll;                   // of the taps; divides them
+  int unroll;                   // of the groups of lane_taps taps; divides them
   ConvKernelRows kernel_rows;
   ConvPadding padding;
-  bool pixels_inside;  // the inner of the two tile loops: over pixels of a row, or over channels
-  int group;           // channel tiles that are computed before the next rows; 0: all
-  int band;            // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
-  bool block_is_tile;  // weights are packed by tile, or by vector
+  bool pixels_inside;    // the inner of the two tile loops: over pixels of a row, or over channels
+  int group;             // channel tiles that are computed before the next rows; 0: all
+  int band;              // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
+  bool block_is_tile;    // weights are packed by tile, or by vector
+  bool broadcasts_kept;  // of a step of the reduction the pixels' values stay in registers while the weights go by, or
+                         // the other way round
   bool parallel;
 
-  int tile() const { return vector * tile_vectors; }
-  int block() const { return block_is_tile ? tile() : vector; }
+  int vector_channels() const { return vector / lane_taps; }
+  int tile() const { return vector_channels() * tile_vectors; }  // output channels
+  int block() const { return block_is_tile ? tile() : vector_channels(); }
 };
 ConvSchedule decode_conv(const Knobs& knobs);
 

@@ -33,7 +33,7 @@ class DenseSpace : public ProgramSpace {
         {"along_inputs", divisible ? std::vector<int>{0, 1} : std::vector<int>{0}},
         {"vector", vectors},
         {"tile_outputs", up_to({1, 2, 3, 4, 5, 6, 8, 10, 12, 16}, outputs())},
-        {"tile_batch", up_to({1, 2, 3, 4, 6, 8}, subgraph.batch)},
+        {"tile_batch", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, subgraph.batch)},
         {"partial_sums", divisors(inputs(), 8)},
         {"unroll", divisors(inputs(), 16)},
         {"batch_inside", subgraph.batch == 1 ? std::vector<int>{0} : std::vector<int>{0, 1}},
@@ -63,8 +63,10 @@ class DenseSpace : public ProgramSpace {
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 0);
     knobs[1] = largest_up_to(specs_[1].values, target_.vector_floats);
-    knobs[2] = largest_up_to(specs_[2].values, std::min(4, ceil_div(outputs(), knobs[1])));
-    knobs[3] = largest_up_to(specs_[3].values, 2);
+    knobs[2] = largest_up_to(specs_[2].values, std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1])));
+    // As many accumulators as leave registers for the weights; alone an input is bound by the weights' way from memory.
+    knobs[3] = largest_up_to(specs_[3].values, std::max(1, target_.registers / 2 / knobs[2]));
+    knobs[6] = specs_[6].values.back();  // weights come from memory once
     knobs[4] = 1;
     knobs[5] = largest_up_to(specs_[5].values, 4);
     knobs[7] = specs_[7].values.back();
@@ -92,6 +94,17 @@ class DenseSpace : public ProgramSpace {
   std::vector<float> features(const Knobs& knobs) const override {
     const DenseSchedule s = decode_dense(knobs);
     std::vector<float> f = knob_features(knobs);
+    const double passes = s.batch_inside ? 1 : ceil_div(subgraph_.batch, s.tile_batch);  // over the weights
+    const double in_l2 = subgraph_.weight_bytes() <= 0.7 * target_.l2_bytes ? passes - 1 : 0;
+    const double memory = subgraph_.weight_bytes() * ((passes - in_l2) / 8 + in_l2 / 32);
+    const double vectors = double(s.tile_outputs) * ceil_div(s.vector, target_.vector_floats);
+    const double step = std::max({accumulators(s) / 2.0, 4.0, (vectors * s.partial_sums + s.tile_batch) / 2.0});
+    const double arithmetic =
+        double(ceil_div(outputs(), s.tile())) * ceil_div(subgraph_.batch, s.tile_batch) * (reduction(s) * step + 20);
+    f.push_back(log2_of(std::max(arithmetic, memory)));  // cycles by a roofline
+    f.push_back(log2_of(arithmetic));
+    f.push_back(log2_of(memory));
+    f.push_back(log2_of(passes));
     f.push_back(accumulators(s) / float(target_.registers));
     f.push_back(log2_of(accumulators(s) * s.unroll));
     f.push_back(float(outputs()) / float(round_up(outputs(), s.tile())));

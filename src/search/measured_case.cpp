@@ -32,6 +32,8 @@ std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs, b
     buffer.extents = argument.extents;
     buffer.block = argument.block;
     buffer.rows = argument.rows;
+    buffer.run = argument.run;
+    buffer.unit = argument.unit;
     if (argument.role == Argument::Role::output) {
       buffer.fill = BufferSpec::Fill::zero;
     } else {

@@ -85,7 +85,7 @@ struct Buffer {
   char fill = 'z';  // zero, random, file
   uint64_t seed = 0;
   float scale = 1;
-  size_t block = 0, rows = 0;
+  size_t block = 0, rows = 0, run = 0, unit = 1;
   bool rotate = false;
   std::string path;
   size_t count = 1;  // product of extents
@@ -157,6 +157,8 @@ Buffer parse_buffer(Words& words) {
   buffer.scale = static_cast<float>(words.real());
   buffer.block = static_cast<size_t>(words.integer());
   buffer.rows = static_cast<size_t>(words.integer());
+  buffer.run = static_cast<size_t>(words.integer());
+  buffer.unit = static_cast<size_t>(words.integer());
   buffer.rotate = words.integer() != 0;
   buffer.extents.resize(static_cast<size_t>(words.integer()));
   for (int& extent : buffer.extents) {
@@ -181,7 +183,7 @@ Batch read_batch(const char* path) {
   const char* bytes = static_cast<const char*>(memory);
   Words head(bytes, bytes + std::min<size_t>(batch.file_bytes, 64));
   head.expect("sonar-batch");
-  head.expect("1");
+  head.expect("2");
   const size_t text_bytes = static_cast<size_t>(head.integer());
   if (text_bytes > batch.file_bytes) refuse("the batch file is cut short");
   Words words(bytes, bytes + text_bytes);
@@ -308,16 +310,22 @@ void read_values(const std::string& path, float* values, size_t count) {
 void fill(const Buffer& buffer, const Region& region) {
   float* stored = reinterpret_cast<float*>(region.data);
   const size_t blocks = buffer.block ? (buffer.rows + buffer.block - 1) / buffer.block : 0;
-  const size_t inner = buffer.block ? buffer.count / (blocks * buffer.block) : 0;
+  const size_t stored_inner = buffer.block ? buffer.count / (blocks * buffer.block) : 0;
+  const size_t run = buffer.run ? buffer.run : std::max<size_t>(stored_inner, 1);
+  const size_t stored_run = (run + buffer.unit - 1) / buffer.unit * buffer.unit;
+  const size_t inner = stored_inner / stored_run * run;
   const size_t given_count = buffer.block ? buffer.rows * inner : buffer.count;
   std::vector<float> unpacked(buffer.block ? given_count : 0);
   float* given = buffer.block ? unpacked.data() : stored;
   if (buffer.fill == 'r') sonar::random_values(buffer.seed, given_count, buffer.scale, given);
   if (buffer.fill == 'f') read_values(buffer.path, given, given_count);
-  if (buffer.block) {  // stored[b][i][j] = given[b * block + j][i]; what is left is zero, as mapped
+  if (buffer.block) {  // stored[b][i / unit][j][i % unit] = given[b * block + j][i]; what is left is zero, as mapped
     for (size_t row = 0; row < buffer.rows; ++row) {
-      float* column = stored + row / buffer.block * inner * buffer.block + row % buffer.block;
-      for (size_t i = 0; i < inner; ++i) column[i * buffer.block] = given[row * inner + i];
+      float* column = stored + row / buffer.block * stored_inner * buffer.block + row % buffer.block * buffer.unit;
+      for (size_t i = 0; i < inner; ++i) {
+        const size_t at = i / run * stored_run + i % run;
+        column[at / buffer.unit * buffer.unit * buffer.block + at % buffer.unit] = given[row * inner + i];
+      }
     }
   }
   for (size_t i = 1; i < region.copies; ++i) memcpy(region.copy(i), region.data, region.bytes);

@@ -195,26 +195,29 @@ TEST(Runner, SamplingEndsWithItsTime) {
   EXPECT_EQ(std::get<Measurement>(measure_kernel(uneven, c)).samples_us.size(), 3u);
 }
 
-// stored[b][i][j] = given[b * block + j][i], zero where there is no such row.
+// stored[b][u][j][k] = given[b * block + j][u * unit + k] within each run, zero where there is no such row or value.
 TEST(Runner, WeightsArePackedInBlocksOfRows) {
   struct Shape {
-    int rows, inner, block;
+    int rows, runs, run, block, unit;
   };
-  for (const Shape s : {Shape{6, 4, 3}, Shape{7, 5, 4}, Shape{1, 3, 8}, Shape{8, 1, 8}, Shape{5, 2, 1}}) {
-    const int blocks = (s.rows + s.block - 1) / s.block;
-    BufferSpec weights = random_buffer({s.block, s.inner, blocks}, 9);
+  for (const Shape s : {Shape{6, 1, 4, 3, 1}, Shape{7, 1, 5, 4, 1}, Shape{1, 1, 3, 8, 1}, Shape{8, 1, 1, 8, 1},
+                        Shape{5, 1, 2, 1, 1}, Shape{7, 3, 4, 4, 2}, Shape{6, 2, 5, 4, 4}, Shape{3, 3, 9, 8, 2}}) {
+    const int blocks = (s.rows + s.block - 1) / s.block, units = (s.run + s.unit - 1) / s.unit;
+    BufferSpec weights = random_buffer({s.block * s.unit, units, s.runs, blocks}, 9);
     weights.block = s.block;
     weights.rows = s.rows;
-    const std::vector<float> given = values_of(random_buffer({s.rows * s.inner}, 9));
+    weights.run = s.run;
+    weights.unit = s.unit;
+    const std::vector<float> given = values_of(random_buffer({s.rows * s.runs * s.run}, 9));
     std::vector<float> stored;
-    for (int b = 0; b < blocks; ++b) {
-      for (int i = 0; i < s.inner; ++i) {
-        for (int j = 0; j < s.block; ++j) {
-          const int row = b * s.block + j;
-          stored.push_back(row < s.rows ? given[row * s.inner + i] : 0);
-        }
-      }
-    }
+    for (int b = 0; b < blocks; ++b)
+      for (int i = 0; i < s.runs * units; ++i)
+        for (int j = 0; j < s.block; ++j)
+          for (int k = 0; k < s.unit; ++k) {
+            const int row = b * s.block + j, value = i % units * s.unit + k;
+            const bool is_given = row < s.rows && value < s.run;
+            stored.push_back(is_given ? given[(row * s.runs + i / units) * s.run + value] : 0);
+          }
     EXPECT_EQ(failure(measure_kernel(copy, {weights, zero_buffer({static_cast<int>(stored.size())})}, stored)), "");
   }
 }

@@ -27,9 +27,9 @@ Expr activate(Activation activation, Expr x) {
     case Activation::relu:
       return max(x, 0.0f);
     case Activation::hard_swish:
-      return x * (clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6));
+      return x * clamp(x * (1.0f / 6) + 0.5f, 0.0f, 1.0f);  // with a fused multiply-add one operation less
     case Activation::hard_sigmoid:
-      return clamp(x + 3.0f, 0.0f, 6.0f) * (1.0f / 6);
+      return clamp(x * (1.0f / 6) + 0.5f, 0.0f, 1.0f);
     case Activation::relu6:
       return clamp(x, 0.0f, 6.0f);
     case Activation::sigmoid:

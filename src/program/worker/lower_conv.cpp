@@ -1,3 +1,4 @@
+#include "program/knob_values.h"
 #include "program/space_conv.h"
 #include "program/worker/lower.h"
 
@@ -10,13 +11,13 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   const ConvShape shape = conv_shape(subgraph);
   const ConvSchedule s = decode_conv(knobs);
   const std::vector<sonar::Argument> arguments = space.arguments(knobs);
-  const int tile = s.tile(), block = s.block();
+  const int tile = s.tile(), block = s.block(), lanes = s.lane_taps;
 
   ImageParam input = dense_input("input", arguments[0].extents);
   ImageParam weight = dense_input("weight", arguments[1].extents);
   ImageParam bias = dense_input("bias", arguments[2].extents);
 
-  Var e("e"), c("c"), x("x"), y("y"), n("n"), t("t"), ct("ct");
+  Var e("e"), c("c"), x("x"), y("y"), n("n"), l("l"), t("t"), ct("ct");
   Func padded("padded");
   if (subgraph.padding > 0) {
     padded =
@@ -25,14 +26,25 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
     padded(e, y, n) = input(e, y, n);
   }
 
-  // t: lane of the tile; ct: tile. Separate axes keep every index of a tile free of div and mod.
-  RDom r(0, shape.taps, 0, shape.kernel, "r");
-  Func sum("sum");
+  // t: channel of the tile; ct: tile. Separate axes keep every index of a tile free of div and mod. l: taps side by
+  // side in a vector, which are partial sums until the end: narrow channel counts fill the lanes that way.
+  RDom r(0, ceil_div(shape.taps, lanes), 0, shape.kernel, "r");
   const Expr in_block = s.block_is_tile ? Expr(t) : t % block;
   const Expr block_index = s.block_is_tile ? Expr(ct) : ct * (tile / block) + t / block;
-  sum(t, x, y, n, ct) = bias(in_block, block_index);
-  sum(t, x, y, n, ct) += weight(in_block, r.x, r.y, block_index) * padded(x * shape.pixel_step - shape.pad_floats + r.x,
-                                                                          y * shape.row_step - shape.pad_rows + r.y, n);
+  Func sum("sum"), total("total");
+  sum(l, t, x, y, n, ct) = lanes == 1 ? bias(in_block, block_index) : Expr(0.0f);
+  sum(l, t, x, y, n, ct) +=
+      weight(in_block * lanes + l, r.x, r.y, block_index) *
+      padded(x * shape.pixel_step - shape.pad_floats + r.x * lanes + l, y * shape.row_step - shape.pad_rows + r.y, n);
+  Expr value = sum(0, t, x, y, n, ct);
+  if (lanes > 1) {
+    // In this order, and strictly: LLVM would add neighbouring lanes first, by instructions that reach but half of the
+    // vector registers and so push the accumulators of the inner loop out of the other half.
+    value += bias(in_block, block_index);
+    for (int lane = 1; lane < lanes; ++lane) value += sum(lane, t, x, y, n, ct);
+    value = strict_float(value);
+  }
+  total(t, x, y, n, ct) = value;
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
@@ -43,12 +55,15 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
     residual_value = residual(c, x, y, n);
     lowered.arguments.push_back(residual);
   }
-  output(c, x, y, n) = epilogue(subgraph, sum(c % tile, x, y, n, c / tile), residual_value);
+  output(c, x, y, n) = epilogue(subgraph, total(c % tile, x, y, n, c / tile), residual_value);
   declare_dense(output.output_buffer(), arguments.back().extents);
 
+  // Of a narrow tile whole vectors are written where they divide it.
+  int out_vector = s.vector;
+  while (tile % out_vector != 0) out_vector /= 2;
   Var co("co"), ci("ci"), cv("cv"), xo("xo"), xi("xi"), yo("yo"), yi("yi"), group("group"), band("band"), both("both");
   output.split(c, co, ci, tile, shape.out_channels % tile == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf)
-      .split(ci, ci, cv, s.vector, TailStrategy::RoundUp)
+      .split(ci, ci, cv, out_vector, TailStrategy::RoundUp)
       .split(x, xo, xi, s.tile_width, inside_tail(shape.out_width, s.tile_width))
       .split(y, yo, yi, s.tile_height, inside_tail(shape.out_height, s.tile_height));
   const bool one_row = shape.out_height == 1;
@@ -79,23 +94,31 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   }
 
   Var tv("tv"), ti("ti");
-  sum.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
-  sum.split(t, ti, tv, s.vector, TailStrategy::RoundUp)
-      .reorder(tv, ti, x, y, n, ct)
+  if (lanes > 1) {
+    total.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
+    total.split(t, ti, tv, out_vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti).unroll(x).unroll(y);
+  }
+  const int channels = s.vector_channels();
+  sum.bound(l, 0, lanes).bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
+  sum.split(t, ti, tv, channels, TailStrategy::RoundUp)
+      .reorder(l, tv, ti, x, y, n, ct)
+      .vectorize(l)
       .vectorize(tv)
       .unroll(ti)
       .unroll(x)
       .unroll(y);
   RVar ro("ro"), ri("ri");
   Stage update = sum.update();
-  update.split(t, ti, tv, s.vector, TailStrategy::RoundUp).split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf);
-  if (s.kernel_rows == ConvKernelRows::inner_unrolled) {
-    update.reorder(tv, ti, x, y, r.y, ri, ro, n, ct).unroll(r.y);
-  } else {
-    update.reorder(tv, ti, x, y, ri, ro, r.y, n, ct);
-    if (s.kernel_rows == ConvKernelRows::outer_unrolled) update.unroll(r.y);
-  }
-  update.vectorize(tv).unroll(ti).unroll(x).unroll(y).unroll(ri);
+  update.split(t, ti, tv, channels, TailStrategy::RoundUp).split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf);
+  std::vector<VarOrRVar> order = {l, tv, ti, x, y};
+  if (s.broadcasts_kept) order = {l, tv, x, y, ti};
+  const bool rows_inside = s.kernel_rows == ConvKernelRows::inner_unrolled;
+  for (const VarOrRVar& loop : rows_inside ? std::vector<VarOrRVar>{r.y, ri, ro} : std::vector<VarOrRVar>{ri, ro, r.y})
+    order.push_back(loop);
+  order.insert(order.end(), {n, ct});
+  update.reorder(order);
+  if (s.kernel_rows != ConvKernelRows::outer_loop) update.unroll(r.y);
+  update.vectorize(l).vectorize(tv).unroll(ti).unroll(x).unroll(y).unroll(ri);
   update.never_partition_all();
 
   if (copies) {

@@ -1,0 +1,110 @@
+#include "program/conv_estimate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "program/knob_values.h"
+
+namespace sonar {
+namespace {
+
+// Rough figures of current cores; only their relations matter.
+constexpr double kUnits = 2;             // multiply-adds, and likewise loads, in a cycle
+constexpr double kIssue = 5;             // instructions in a cycle
+constexpr double kLatency = 4;           // of a multiply-add, cycles
+constexpr double kL2Bytes = 32;          // to the L1 cache in a cycle
+constexpr double kL3Bytes = 8;           // likewise from beyond the L2 cache
+constexpr double kSpill = 4;             // cycles lost by an accumulator that is in memory
+constexpr double kFused = 1.15;          // a load that is an operand of a multiply-add, against one of its own
+constexpr double kOverlap = 0.1;         // of the lesser of work and transfer: what is not hidden by the other
+constexpr double kTileStart = 20;        // cycles until a tile's first multiply-adds flow
+constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
+constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
+
+double activation_operations(Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return 0;
+    case Activation::relu:
+      return 1;
+    case Activation::hard_sigmoid:
+      return 3;
+    case Activation::hard_swish:
+      return 4;
+  }
+  return 0;
+}
+
+}  // namespace
+
+ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
+  const ConvShape shape = conv_shape(subgraph);
+  const double registers_per_vector = ceil_div(s.vector, target.vector_floats);
+  const double vectors = s.tile_vectors * registers_per_vector, pixels = s.tile_width * s.tile_height;
+  const double accumulators = vectors * pixels;
+  const double steps = double(ceil_div(shape.taps, s.lane_taps)) * shape.kernel;
+  const double channel_tiles = ceil_div(shape.out_channels, s.tile());
+  const double pixel_tiles =
+      double(ceil_div(shape.out_width, s.tile_width)) * ceil_div(shape.out_height, s.tile_height) * shape.batch;
+  const double tiles = channel_tiles * pixel_tiles;
+
+  // One step of the reduction: every accumulator takes a multiply-add. With one vector the broadcasts are operands of
+  // the multiply-adds; otherwise they are loads of their own, each used for all vectors.
+  const double kept_operands = s.broadcasts_kept ? pixels : vectors;
+  const double needed = accumulators + kept_operands + (vectors == 1 && s.lane_taps == 1 ? 0 : 1);
+  const double spilled = std::max(0.0, needed - target.registers);
+  const double operations = std::max(accumulators / kUnits, kLatency) + kSpill * spilled;
+  const double loads = (vectors + pixels + 2 * spilled) * (vectors == 1 ? kFused : 1) / kUnits;
+  const double instructions =
+      accumulators + (vectors == 1 ? vectors : vectors + pixels) + 2 * spilled +
+      kLoopInstructions / (s.unroll * (s.kernel_rows == ConvKernelRows::inner_unrolled ? shape.kernel : 1));
+  const double step = std::max({operations, loads, instructions / kIssue});
+
+  // Weights come again for every row of tiles, and within a row for every tile unless the pixels go by inside.
+  const double tile_weights = steps * s.vector * s.tile_vectors * 4, all_weights = tile_weights * channel_tiles;
+  const double group_tiles = s.group == 0 ? channel_tiles : std::min<double>(s.group, channel_tiles);
+  const double row_tiles = ceil_div(shape.out_width, s.tile_width), rows = pixel_tiles / row_tiles;
+  const auto price = [&](double bytes) {
+    return bytes <= 0.6 * target.l1_bytes ? 0 : bytes <= 0.7 * target.l2_bytes ? 1 / kL2Bytes : 1 / kL3Bytes;
+  };
+  const double group_price = price(tile_weights * group_tiles);
+  const double first_weights = all_weights / kL3Bytes;
+  const double more_weights =
+      all_weights *
+      ((rows - 1) * group_price + rows * (row_tiles - 1) * (s.pixels_inside ? price(tile_weights) : group_price));
+  const double tile_input = double((s.tile_width - 1) * std::min(shape.pixel_step, shape.taps) + shape.taps) *
+                            ((s.tile_height - 1) * std::min(shape.row_step, shape.kernel) + shape.kernel) * 4;
+  const double all_input = double(shape.in_row) * shape.in_height * shape.batch * 4;
+  const double row_input = double(shape.in_row) * shape.kernel * 4;
+  const double groups = std::ceil(channel_tiles / group_tiles);
+  const double input =
+      all_input * (groups * price(all_input) + (s.pixels_inside ? groups * (group_tiles - 1) * price(row_input) : 0));
+
+  ConvEstimate e;
+  e.arithmetic = tiles * steps * operations;
+  e.loads = tiles * steps * loads;
+  e.memory = first_weights + more_weights + input;
+  const double horizontal = s.lane_taps == 1 ? 0 : 2 * s.lane_taps;  // a shuffle and an addition each
+  e.rest = tiles *
+           (kTileStart +
+            accumulators * (2 + activation_operations(subgraph.activation) + horizontal + (subgraph.residual ? 1 : 0)) /
+                kUnits);
+  if (subgraph.padding > 0 && !is_inlined(s.padding)) {
+    // Copies of tiles and rows overlap, and are made again for every group of channels.
+    double copies = 1;
+    const double overlap =
+        double((s.tile_height - 1) * shape.row_step + shape.kernel) / (s.tile_height * shape.row_step);
+    if (s.padding == ConvPadding::tile) copies = tiles * tile_input / all_input;
+    if (s.padding == ConvPadding::row) copies = groups * std::max(1.0, overlap);
+    e.rest += kCopy * all_input / 4 / target.vector_floats * copies;
+    if (s.padding == ConvPadding::root) e.memory += all_input * price(all_input);
+  }
+  if (subgraph.padding > 0 && is_inlined(s.padding)) e.rest += tiles * steps * pixels;
+  // Every weight comes from beyond the caches once, while the first tile of pixels goes by it.
+  const double core = tiles * steps * step + e.rest, later = e.memory - first_weights;
+  const double first_core = core / pixel_tiles, later_core = core - first_core;
+  e.cycles = std::max(first_core, first_weights) + std::max(later_core, later) + kOverlap * std::min(later_core, later);
+  return e;
+}
+
+}  // namespace sonar
