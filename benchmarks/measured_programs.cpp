@@ -126,19 +126,19 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
       const auto first = missing.begin() + static_cast<long>(begin);
       const std::vector<ProgramToMeasure> slice(first, first + std::min<long>(kSlice, missing.end() - first));
       core_.hold();
-      measurer_->measure(
-          slice, [&](size_t i, const Outcome& outcome) {
-            const auto* measurement = std::get_if<Measurement>(&outcome);
-            const SubgraphKey key = slice[i].space->subgraph().key();
-            const std::string knobs = slice[i].space->to_text(slice[i].knobs);
-            file << versions() << '\t' << key << '\t' << knobs << '\t'
-                 << (measurement ? fmt::format("{}", measurement->median_us) : "failed") << '\t'
-                 << (measurement && measurement->stopped_early ? 1 : 0) << '\n'
-                 << std::flush;
-            if (!file) throw EnvironmentError(options_.file + ": cannot be written");
-            remember(key, knobs, outcome);
-            ++measured_now_;
-          });
+      measurer_->measure(slice, [&](size_t i, const ProgramMeasurer::Result& result) {
+        const Outcome& outcome = result.outcome;
+        const auto* measurement = std::get_if<Measurement>(&outcome);
+        const SubgraphKey key = slice[i].space->subgraph().key();
+        const std::string knobs = slice[i].space->to_text(slice[i].knobs);
+        file << versions() << '\t' << key << '\t' << knobs << '\t'
+             << (measurement ? fmt::format("{}", measurement->median_us) : "failed") << '\t'
+             << (measurement && measurement->stopped_early ? 1 : 0) << '\n'
+             << std::flush;
+        if (!file) throw EnvironmentError(options_.file + ": cannot be written");
+        remember(key, knobs, outcome);
+        ++measured_now_;
+      });
     }
   }
   std::vector<Outcome> outcomes;

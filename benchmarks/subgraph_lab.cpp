@@ -83,7 +83,7 @@ class Lab {
       : options_(options),
         folder_(fmt::format("{}/subgraph-lab-{}", std::filesystem::temp_directory_path().string(), getpid())),
         parts_(start_local_device(config(options), folder_)),
-        measurer_(*parts_.compiler, *parts_.device, options.core != options.compile_core),
+        measurer_(*parts_.compiler, *parts_.device, measuring_cores(config(options))),
         subgraph_(parse_subgraph(options.key)),
         space_(make_program_space(subgraph_, host_target())) {}
   ~Lab() { std::filesystem::remove_all(folder_); }
@@ -96,7 +96,8 @@ class Lab {
     while (tried < options_.programs) {
       const std::vector<Knobs> batch = tuner.ask(std::min<size_t>(kBatch, options_.programs - tried));
       if (batch.empty()) break;
-      measure(batch, tuner.best_latency_us(), [&](size_t i, const Outcome& outcome, double seconds) {
+      measure(batch, tuner.best_latency_us(), [&](size_t i, const ProgramMeasurer::Result& result) {
+        const auto& [outcome, seconds] = result;
         tuner.tell(batch[i], outcome);
         compile_s += seconds;
         if (const auto* measured = std::get_if<Measurement>(&outcome); measured && tried == 0 && i == 0)
@@ -110,7 +111,8 @@ class Lab {
     contenders.push_back(space_->default_program());
     std::map<Knobs, std::vector<double>> times;
     for (int round = 0; round < 3; ++round)
-      measure(contenders, 0, [&](size_t i, const Outcome& outcome, double) {
+      measure(contenders, 0, [&](size_t i, const ProgramMeasurer::Result& result) {
+        const Outcome& outcome = result.outcome;
         if (const auto* measured = std::get_if<Measurement>(&outcome))
           times[contenders[i]].push_back(measured->median_us);
       });
@@ -134,7 +136,8 @@ class Lab {
     }
     for (long round = 0; round < options_.rounds; ++round) all.insert(all.end(), programs.begin(), programs.end());
     std::vector<double> us(all.size(), 0), compile_ms(programs.size(), 0);
-    measure(all, 0, [&](size_t i, const Outcome& outcome, double seconds) {
+    measure(all, 0, [&](size_t i, const ProgramMeasurer::Result& result) {
+      const auto& [outcome, seconds] = result;
       compile_ms[i % programs.size()] = 1e3 * seconds;
       if (const auto* measured = std::get_if<Measurement>(&outcome)) {
         us[i] = measured->median_us;
@@ -165,10 +168,11 @@ class Lab {
   }
 
   void measure(const std::vector<Knobs>& batch, double best_us,
-               const std::function<void(size_t, const Outcome&, double)>& done) {
+               const std::function<void(size_t, const ProgramMeasurer::Result&)>& done) {
     std::vector<ProgramToMeasure> programs;
-    for (const Knobs& knobs : batch) programs.push_back({space_, knobs, best_us < 1e30 ? best_us : 0});
-    measurer_.measure(programs, options_.sampling_s, done, nullptr);
+    for (const Knobs& knobs : batch)
+      programs.push_back({space_, knobs, best_us < 1e30 ? best_us : 0, options_.sampling_s});
+    measurer_.measure(programs, done);
   }
 
   Options options_;

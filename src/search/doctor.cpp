@@ -157,16 +157,15 @@ Health run_doctor(const Config& config, bool as_json) {
       }
       const auto began = std::chrono::steady_clock::now();
       std::string failure;
-      measurer.measure(
-          programs,
-          [&](size_t i, const Outcome& outcome) {
-            if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
-              latency[keys[i]] = measurement->median_us;
-            } else if (failure.empty()) {
-              const auto& error = std::get<MeasureError>(outcome);
-              failure = keys[i] + ": " + to_text(error.kind) + ": " + error.message;
-            }
-          });
+      measurer.measure(programs, [&](size_t i, const ProgramMeasurer::Result& result) {
+        const Outcome& outcome = result.outcome;
+        if (const auto* measurement = std::get_if<Measurement>(&outcome)) {
+          latency[keys[i]] = measurement->median_us;
+        } else if (failure.empty()) {
+          const auto& error = std::get<MeasureError>(outcome);
+          failure = keys[i] + ": " + to_text(error.kind) + ": " + error.message;
+        }
+      });
       program_s =
           std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / double(programs.size());
       if (!failure.empty()) throw EnvironmentError("a default program failed: " + failure);
@@ -176,11 +175,10 @@ Health run_doctor(const Config& config, bool as_json) {
     check(findings, "clock", [&] {
       std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0});
       std::vector<double> medians;
-      measurer.measure(
-          same,
-          [&](size_t, const Outcome& outcome) {
-            if (const auto* measurement = std::get_if<Measurement>(&outcome)) medians.push_back(measurement->median_us);
-          });
+      measurer.measure(same, [&](size_t, const ProgramMeasurer::Result& result) {
+        const Outcome& outcome = result.outcome;
+        if (const auto* measurement = std::get_if<Measurement>(&outcome)) medians.push_back(measurement->median_us);
+      });
       if (medians.size() < same.size()) throw EnvironmentError("one program, run eight times, failed at times");
       const auto [least, most] = std::minmax_element(medians.begin(), medians.end());
       const double noise = *most / *least - 1;

@@ -251,7 +251,7 @@ void ProgramMeasurer::submit(const std::vector<ProgramToMeasure>& programs, long
 }
 
 void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs,
-                              const std::function<void(size_t, const Outcome&)>& done) {
+                              const std::function<void(size_t, const Result&)>& done) {
   std::vector<CompileRequest> requests;
   for (const ProgramToMeasure& program : programs)
     requests.push_back({program.space->subgraph(), program.knobs, state_->new_name()});
@@ -269,7 +269,7 @@ void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs,
     }
     for (size_t i = 0; i < chunk.size(); ++i) {
       remove_file(chunk[i].compiled.object);
-      done(begin + i, results[i].outcome);
+      done(begin + i, results[i]);
     }
   }
 }

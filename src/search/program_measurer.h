@@ -60,7 +60,7 @@ class ProgramMeasurer {
   void submit(const std::vector<ProgramToMeasure>& programs, long first);
 
   /// Measures now and waits. For those who submit nothing.
-  void measure(const std::vector<ProgramToMeasure>& programs, const std::function<void(size_t, const Outcome&)>& done);
+  void measure(const std::vector<ProgramToMeasure>& programs, const std::function<void(size_t, const Result&)>& done);
 
   /// A whole network in one process, each subgraph with the given knobs. Waits; what was submitted goes on meanwhile,
   /// and alternates with it.
