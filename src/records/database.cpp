@@ -156,6 +156,8 @@ void Database::create_schema() {
 }
 
 void Database::check_schema(bool read_only) {
+  // One snapshot: another process may be making the schema just now.
+  SQLite::Transaction transaction(*connection_);
   const int64_t version = pragma(*connection_, "PRAGMA user_version");
   const bool empty = pragma(*connection_, "SELECT count(*) FROM sqlite_master") == 0;
   if (version == 0 && empty) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
 namespace sonar {
 namespace {
@@ -32,8 +33,19 @@ std::vector<Knobs> random_programs(const ProgramSpace& space, size_t n, uint64_t
   return {programs.begin(), programs.end()};
 }
 
+int knob_of(const Knobs& knobs, const char* name) {
+  static const auto space = space_of(kSmall);
+  for (size_t k = 0; k < knobs.size(); ++k)
+    if (space->knobs()[k].name == name) return knobs[k];
+  throw std::invalid_argument(name);
+}
+
 // Wide tiles are fast here.
-double made_up_us(const Knobs& knobs) { return 100.0 / (1 + knobs[2]) + knobs[1]; }
+double made_up_us(const Knobs& knobs) {
+  return 100.0 / (1 + knob_of(knobs, "tile_width")) + knob_of(knobs, "tile_vectors");
+}
+
+bool made_to_fail(const Knobs& knobs) { return knob_of(knobs, "pixels_inside") == 1; }
 
 TEST(Experience, ModelsAreAFunctionOfTheFirstRowsOnly) {
   const auto space = space_of(kSmall);
@@ -69,15 +81,14 @@ TEST(Experience, PredictsAcrossSubgraphsOfAKindAndKnowsFailures) {
              other = space_of("pool-f32-n1-h7-w7-i64-o64-k1-s1-p0-linear");
   Experience experience;
   for (const Knobs& knobs : random_programs(*small, 300, 3))
-    experience.add(*small, knobs,
-                   knobs[6] == 0 && knobs[7] == 1 ? Outcome(MeasureError{}) : measured(made_up_us(knobs)));
+    experience.add(*small, knobs, made_to_fail(knobs) ? Outcome(MeasureError{}) : measured(made_up_us(knobs)));
   const std::vector<Knobs> asked = random_programs(*large, 1000, 4);
   const std::vector<float> scores = experience.predict(*large, asked);
   ASSERT_EQ(scores.size(), asked.size());
   int agree = 0, pairs = 0;
   for (size_t i = 0; i < asked.size(); ++i)
     for (size_t j = i + 1; j < asked.size() && j < i + 10; ++j) {
-      if (asked[i][7] == 1 || asked[j][7] == 1) continue;
+      if (made_to_fail(asked[i]) || made_to_fail(asked[j])) continue;
       const double a = made_up_us(asked[i]), b = made_up_us(asked[j]);
       if (std::abs(a / b - 1) < 0.1) continue;
       ++pairs;
@@ -88,8 +99,8 @@ TEST(Experience, PredictsAcrossSubgraphsOfAKindAndKnowsFailures) {
   double failing = 0, valid = 0;
   int failures = 0;
   for (size_t i = 0; i < asked.size(); ++i) {
-    (asked[i][7] == 1 ? failing : valid) += scores[i];
-    failures += asked[i][7] == 1;
+    (made_to_fail(asked[i]) ? failing : valid) += scores[i];
+    failures += made_to_fail(asked[i]);
   }
   ASSERT_GT(failures, 10);
   EXPECT_LT(failing / failures, valid / (1000 - failures) - 0.5);
