@@ -3,6 +3,8 @@
 #include <signal.h>
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <thread>
@@ -43,7 +45,8 @@ bool kill_at_random(const Folder& folder, const std::string& run, Random& random
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(0.2 + 3.5 * random.uniform());
   while (std::chrono::steady_clock::now() < end) {
     if (const std::optional<ProcessResult> ended = process.poll()) {
-      EXPECT_EQ(ended->exit_code, 0) << ended->describe();
+      std::ifstream log(folder / "log");
+      EXPECT_EQ(ended->exit_code, 0) << std::string(std::istreambuf_iterator<char>(log), {});
       return false;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
