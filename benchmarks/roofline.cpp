@@ -9,7 +9,8 @@
 //   max(2 macs / peak, weight bytes / load bandwidth of the level beyond L2, activations in / load + out / store
 //   bandwidth)
 //
-// Activations come from L1 where they fit half of it, otherwise from L2. Subgraphs are sorted by the time lost over it.
+// Activations come from L1 where they fit half of it, from L2 where they fit that, and otherwise from beyond it.
+// Subgraphs are sorted by the time lost over it.
 #include <fmt/format.h>
 #include <immintrin.h>
 #include <sched.h>
@@ -152,7 +153,10 @@ Bound bound_of(const json& row, const Machine& machine, const Target& target) {
     const bool weight = argument.role == Argument::Role::weight || argument.role == Argument::Role::bias;
     (weight ? weights : argument.role == Argument::Role::output ? out : in) += bytes;
   }
-  const Level& near = machine.levels[in + out <= static_cast<double>(target.l1_bytes) / 2 ? 0 : 1];
+  const double activations = in + out;
+  const Level& near = machine.levels[activations <= static_cast<double>(target.l1_bytes) / 2 ? 0
+                                     : activations <= static_cast<double>(target.l2_bytes)   ? 1
+                                                                                             : 2];
   const std::pair<double, const char*> limits[] = {
       {2 * static_cast<double>(subgraph.macs()) / machine.peak * 1e-3, "multiply-adds"},
       {weights / machine.levels[2].load * 1e-3, "weights"},

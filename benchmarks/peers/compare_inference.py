@@ -41,7 +41,7 @@ def compare(folder, systems, options, lock, deadline):
             print(f"{os.path.basename(folder)}: {name}: {error}", flush=True)
         if options.prepare:
             return
-        state.update({"network": cases["network"], "macs": cases["macs"], "notes": notes, "errors": errors})
+        state.update({"network": os.path.basename(folder), "macs": cases["macs"], "notes": notes, "errors": errors})
         case = cases["cases"][0]
         measured = {name: peers[name] for name in notes}
         measured[SONAR] = Runner(case, options.core)
