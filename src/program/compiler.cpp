@@ -1,6 +1,7 @@
 #include "program/compiler.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -173,8 +174,7 @@ std::vector<CompileResult> Compiler::compile(const std::vector<CompileRequest>& 
   std::atomic<size_t> next = 0;
   auto serve = [&](size_t worker) {
     try {
-      for (size_t i = next++; i < requests.size(); i = next++)
-        results[i] = compile(worker, requests[i]);
+      for (size_t i = next++; i < requests.size(); i = next++) results[i] = compile(worker, requests[i]);
     } catch (...) {
       faults[worker] = std::current_exception();
       next = requests.size();
@@ -193,7 +193,8 @@ std::string Compiler::runtime_object() {
   const std::string path = fmt::format("{}/halide-runtime-{:016x}.o", state_->options.work_folder,
                                        stable_hash(version() + " " + target_text()));
   if (fs::exists(path)) return path;
-  const std::string unfinished = path.substr(0, path.size() - 2) + ".unfinished.o";
+  // A name of its own: what a killed process began may still be written to.
+  const std::string unfinished = fmt::format("{}-{}.unfinished.o", path.substr(0, path.size() - 2), getpid());
   const auto outcome = state_->workers[0]->ask({{"runtime", unfinished}}, kRuntimeLimit_s);
   std::string fault;
   if (const MeasureError* error = std::get_if<MeasureError>(&outcome)) {
