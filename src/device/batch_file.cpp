@@ -110,8 +110,8 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     append(body, "case {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer, expected,
            c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s);
     for (const BufferSpec& b : c.buffers) {
-      append(body, "buffer {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run, b.unit,
-             b.rotate ? 1 : 0, b.extents.size());
+      append(body, "buffer {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run,
+             b.unit, b.rotate ? 1 : 0, b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
       const bool from_file = b.fill == BufferSpec::Fill::file;
       append(body, " {}{}\n", from_file ? b.path.size() : 0, from_file ? " " + b.path : "");

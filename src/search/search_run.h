@@ -167,8 +167,8 @@ class SearchRun {
     SubgraphKey subgraph;
     size_t programs;  // still to come
   };
-  std::map<long, JobOut> jobs_out_;  // measuring jobs by id
-  std::vector<int> own_cores_;  // timed cores that this thread cannot keep off
+  std::map<long, JobOut> jobs_out_;             // measuring jobs by id
+  std::vector<int> own_cores_;                  // timed cores that this thread cannot keep off
   double train_wall_s_ = 0, train_work_s_ = 0;  // of finished training jobs: wall and pure training time
   double measure_wall_s_ = 0;
   long measured_programs_ = 0;

@@ -279,9 +279,9 @@ void SearchRun::train_to_targets() {
   for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
 }
 
-/// Hands the device batches of different subgraphs until so many programs are out that compiling, linking and timing all
-/// have work. When it does is a function of the outcomes recorded, as what it asks for is. False when nothing is left to
-/// try.
+/// Hands the device batches of different subgraphs until so many programs are out that compiling, linking and timing
+/// all have work. When it does is a function of the outcomes recorded, as what it asks for is. False when nothing is
+/// left to try.
 bool SearchRun::issue_batches() {
   if (!tuning_) return false;
   std::vector<MeasureJobRow> jobs;

@@ -180,7 +180,8 @@ TEST_P(FusedBatchNorm, IsBatchNormThenActivation) {
       const torch::Tensor expected = activate(torch::batch_norm(x, weight, bias, expected_mean, expected_variance,
                                                                 training, kBatchNormMomentum, kBatchNormEpsilon, false),
                                               GetParam());
-      torch::Tensor y = batch_norm_activation(x, weight, bias, mean, variance, training, kBatchNormMomentum, GetParam());
+      torch::Tensor y =
+          batch_norm_activation(x, weight, bias, mean, variance, training, kBatchNormMomentum, GetParam());
       EXPECT_TRUE(torch::allclose(y, expected, 1e-4, 1e-4));
       EXPECT_TRUE(torch::allclose(mean, expected_mean, 1e-5, 1e-5));
       EXPECT_TRUE(torch::allclose(variance, expected_variance, 1e-5, 1e-5));
