@@ -14,10 +14,7 @@
 #include <sstream>
 #include <thread>
 
-#include "device/device.h"
 #include "model/error.h"
-#include "program/compiler.h"
-#include "search/program_measurer.h"
 
 namespace sonar {
 namespace {
@@ -108,18 +105,11 @@ std::vector<Outcome> MeasuredPrograms::measure(const std::vector<Program>& progr
   }
   if (!missing.empty()) {
     if (!measurer_) {
-      CompilerOptions compile;
-      compile.target = host_target();
-      compile.cores = options_.compile_cores;
-      compile.work_folder = options_.work_folder + "/objects";
-      compiler_ = std::make_unique<Compiler>(compile);
-      DeviceOptions device;
-      device.cores = options_.device_cores;
-      device.work_folder = options_.work_folder + "/runners";
-      device.runtime_object = compiler_->runtime_object();
-      device.halide_include = SONAR_HALIDE_INCLUDE;
-      device_ = make_local_device(device);
-      measurer_ = std::make_unique<ProgramMeasurer>(*compiler_, *device_, MeasuringCores{options_.device_cores, {}});
+      Config config;
+      config.compile.cores = {options_.compile_cores.begin(), options_.compile_cores.end()};
+      config.device.cores = {options_.device_cores.begin(), options_.device_cores.end()};
+      parts_ = start_local_device(config, options_.work_folder);
+      measurer_ = std::make_unique<ProgramMeasurer>(*parts_.compiler, *parts_.device, measuring_cores(config));
     }
     std::ofstream file(options_.file, std::ios::app);
     for (size_t begin = 0; begin < missing.size(); begin += kSlice) {

@@ -9,12 +9,10 @@
 
 #include "model/measurement.h"
 #include "program/program_space.h"
+#include "search/program_measurer.h"
+#include "search/start_device.h"
 
 namespace sonar {
-
-class Compiler;
-class Device;
-class ProgramMeasurer;
 
 struct MeasuringOptions {
   std::string file;         // of the measured programs; made when missing
@@ -71,8 +69,7 @@ class MeasuredPrograms {
 
   MeasuringOptions options_;
   SharedCore core_;
-  std::unique_ptr<Compiler> compiler_;
-  std::unique_ptr<Device> device_;
+  DeviceParts parts_;
   std::unique_ptr<ProgramMeasurer> measurer_;
   std::map<SubgraphKey, std::vector<Known>> known_;
   std::map<std::pair<SubgraphKey, std::string>, Outcome> outcomes_;

@@ -9,8 +9,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "device/batch_file.h"
 #include "device/link.h"
@@ -30,46 +31,6 @@ namespace fs = std::filesystem;
 constexpr double kNetworkBurst = 5e3, kSubgraphBurst = 2e3;  // microseconds
 constexpr int kBursts = 30;
 
-long elements(const BufferSpec& buffer) {
-  return std::accumulate(buffer.extents.begin(), buffer.extents.end(), 1L, std::multiplies<>());
-}
-
-/// Values of a network that are never alive at once share a buffer, as in a deployed network and in the peers.
-void reuse_buffers(Case& c) {
-  std::vector<int> last_read(c.buffers.size(), -1);
-  for (size_t i = 0; i < c.calls.size(); ++i)
-    for (int buffer : c.calls[i].buffers) last_read[buffer] = static_cast<int>(i);
-  std::map<int, int> place;        // buffer that a call writes -> buffer that holds it now
-  std::map<int, int> alive;        // buffer of c -> what it holds
-  std::multimap<long, int> spare;  // elements -> buffer
-  for (size_t i = 0; i < c.calls.size(); ++i) {
-    CallSpec& call = c.calls[i];
-    const int value = call.buffers.back();
-    const long needed = elements(c.buffers[value]);
-    int chosen = value;
-    if (!spare.empty() && value != c.checked_buffer) {
-      auto found = spare.lower_bound(needed);
-      if (found == spare.end()) --found;
-      chosen = found->second;
-      spare.erase(found);
-      // The programs read nothing of a buffer but its address.
-      c.buffers[chosen].extents = {static_cast<int>(std::max(needed, elements(c.buffers[chosen])))};
-    }
-    place[value] = chosen;
-    alive[value] = chosen;
-    for (int& buffer : call.buffers)
-      if (auto found = place.find(buffer); found != place.end()) buffer = found->second;
-    for (auto it = alive.begin(); it != alive.end();) {
-      if (last_read[it->first] > static_cast<int>(i)) {
-        ++it;
-        continue;
-      }
-      spare.emplace(elements(c.buffers[it->second]), it->second);
-      it = alive.erase(it);
-    }
-  }
-}
-
 /// Writes a case to run later.
 class Keeper {
  public:
@@ -84,7 +45,6 @@ class Keeper {
       if (error) throw EnvironmentError("cannot link the tuned programs: " + *error);
     Case& c = batch.cases.front();
     for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
-    if (c.calls.size() > 1) reuse_buffers(c);
     c.best_us = 0;
     c.sample_us = burst_us;
     c.max_samples = kBursts;
@@ -151,7 +111,7 @@ void run(const std::string& folder, const std::string& out, const std::string& o
     place[key] = static_cast<int>(requests.size());
     requests.push_back({parse_subgraph(key), best.at(key).knobs, "sonar_program_" + std::to_string(requests.size())});
   }
-  const std::vector<CompileResult> compiled = parts.compiler->compile(requests);
+  const std::vector<CompileResult> compiled = compile_all(*parts.compiler, requests);
   for (size_t i = 0; i < compiled.size(); ++i)
     if (compiled[i].error) throw EnvironmentError(requests[i].subgraph.key() + ": " + compiled[i].error->message);
 

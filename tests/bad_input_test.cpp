@@ -116,6 +116,14 @@ TEST_F(BadInput, LookingAtNoRun) { check(sonar({"status", folder.path}), 2, {"ho
 
 class SmallDisk : public BadInput {
  protected:
+  /// A test that was killed leaves its disk mounted, and then its folder cannot be made anew.
+  static void SetUpTestSuite() {
+    const auto* suite = testing::UnitTest::GetInstance()->current_test_suite();
+    for (int i = 0; i < suite->total_test_count(); ++i)
+      ::umount2((fs::temp_directory_path() / ("sonar-test-bad-" + std::string(suite->GetTestInfo(i)->name())) / "disk")
+                    .c_str(),
+                MNT_DETACH);
+  }
   void SetUp() override {
     fs::create_directories(folder / "disk");
     if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", 0, "size=400m") != 0)

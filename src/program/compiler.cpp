@@ -168,20 +168,20 @@ CompileResult Compiler::compile(size_t worker, const CompileRequest& request) {
   return state_->compile(*state_->workers.at(worker), request);
 }
 
-std::vector<CompileResult> Compiler::compile(const std::vector<CompileRequest>& requests) {
+std::vector<CompileResult> compile_all(ProgramCompiler& compiler, const std::vector<CompileRequest>& requests) {
   std::vector<CompileResult> results(requests.size());
-  std::vector<std::exception_ptr> faults(state_->workers.size());
+  std::vector<std::exception_ptr> faults(compiler.workers());
   std::atomic<size_t> next = 0;
   auto serve = [&](size_t worker) {
     try {
-      for (size_t i = next++; i < requests.size(); i = next++) results[i] = compile(worker, requests[i]);
+      for (size_t i = next++; i < requests.size(); i = next++) results[i] = compiler.compile(worker, requests[i]);
     } catch (...) {
       faults[worker] = std::current_exception();
       next = requests.size();
     }
   };
   std::vector<std::thread> threads;
-  for (size_t w = 1; w < std::min(state_->workers.size(), requests.size()); ++w) threads.emplace_back(serve, w);
+  for (size_t w = 1; w < std::min(compiler.workers(), requests.size()); ++w) threads.emplace_back(serve, w);
   serve(0);
   for (std::thread& thread : threads) thread.join();
   for (const std::exception_ptr& fault : faults)

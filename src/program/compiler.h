@@ -46,6 +46,9 @@ class ProgramCompiler {
   virtual CompileResult compile(size_t worker, const CompileRequest& request) = 0;
 };
 
+/// By all workers at once; in the order of the requests.
+std::vector<CompileResult> compile_all(ProgramCompiler& compiler, const std::vector<CompileRequest>& requests);
+
 class Compiler : public ProgramCompiler {
  public:
   /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the
@@ -56,8 +59,6 @@ class Compiler : public ProgramCompiler {
   int core(size_t worker) const override;
   /// A worker that crashes, hangs or runs out of memory costs its one request.
   CompileResult compile(size_t worker, const CompileRequest& request) override;
-  /// By all workers at once; in the order of the requests.
-  std::vector<CompileResult> compile(const std::vector<CompileRequest>& requests);
   /// Object file of Halide's runtime for the target, made once per work folder.
   std::string runtime_object();
   /// "Halide 21.0.0": part of a record's identity.

@@ -63,7 +63,7 @@ TEST_F(CompilerTest, CompilesInOrderAndTellsWhatItIs) {
   for (int i = 0; i < 7; ++i)
     requests.push_back(
         request(fmt::format("pool-f32-n1-h4-w4-i{}-o{}-k1-s1-p0-linear", i + 8, i + 8), fmt::format("pool_{}", i)));
-  const std::vector<CompileResult> results = compiler.compile(requests);
+  const std::vector<CompileResult> results = compile_all(compiler, requests);
   ASSERT_EQ(results.size(), 7u);
   for (int i = 0; i < 7; ++i) {
     ASSERT_FALSE(results[i].error) << results[i].error->message;
@@ -71,7 +71,7 @@ TEST_F(CompilerTest, CompilesInOrderAndTellsWhatItIs) {
     EXPECT_GT(fs::file_size(results[i].object), 0u);
     EXPECT_GT(results[i].seconds, 0);
   }
-  EXPECT_TRUE(compiler.compile({}).empty());
+  EXPECT_TRUE(compile_all(compiler, {}).empty());
 }
 
 TEST_F(CompilerTest, MakesTheRuntimeOnce) {
@@ -88,7 +88,7 @@ TEST_F(CompilerTest, AnIllegalProgramIsACompileErrorThatSaysWhy) {
   CompileRequest bad = request("conv-f32-n1-h8-w8-i16-o16-k1-s1-p0-linear", "bad");
   bad.knobs[0] = 5;
   const std::vector<CompileResult> results =
-      compiler.compile({bad, request("conv-f32-n1-h8-w8-i16-o16-k1-s1-p0-linear", "good")});
+      compile_all(compiler, {bad, request("conv-f32-n1-h8-w8-i16-o16-k1-s1-p0-linear", "good")});
   ASSERT_TRUE(results[0].error);
   EXPECT_EQ(results[0].error->kind, MeasureErrorKind::compile_error);
   EXPECT_EQ(results[0].error->message, "illegal program: vector cannot be 5");
@@ -99,7 +99,7 @@ TEST_F(CompilerTest, AnIllegalProgramIsACompileErrorThatSaysWhy) {
 TEST_F(CompilerTest, ATimeLimitCostsOneRequest) {
   options_.time_limit_s = 1e-4;
   Compiler compiler(options_);
-  const CompileResult result = compiler.compile({request("conv-f32-n1-h8-w8-i16-o16-k3-s1-p1-relu", "slow")})[0];
+  const CompileResult result = compile_all(compiler, {request("conv-f32-n1-h8-w8-i16-o16-k3-s1-p1-relu", "slow")})[0];
   ASSERT_TRUE(result.error);
   EXPECT_EQ(result.error->kind, MeasureErrorKind::compile_timeout);
   EXPECT_EQ(result.error->message, "compiling took longer than 0.0001 s");
@@ -120,7 +120,7 @@ TEST_F(CompilerTest, AKilledWorkerCostsItsOneRequest) {
     while (!fs::exists(options_.work_folder + "/conv_0.o")) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     kill(workers[0], SIGKILL);
   });
-  const std::vector<CompileResult> results = compiler.compile(requests);
+  const std::vector<CompileResult> results = compile_all(compiler, requests);
   killer.join();
   int failures = 0;
   for (const CompileResult& result : results) {
@@ -135,7 +135,7 @@ TEST_F(CompilerTest, AKilledWorkerCostsItsOneRequest) {
   for (int pid : children())
     if (std::find(before.begin(), before.end(), pid) == before.end()) kill(pid, SIGKILL);
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  EXPECT_FALSE(compiler.compile({requests[0]})[0].error) << "a worker that dies idle costs nothing";
+  EXPECT_FALSE(compile_all(compiler, {requests[0]})[0].error) << "a worker that dies idle costs nothing";
 }
 
 TEST_F(CompilerTest, ErrorsOfTheEnvironmentNameThePlace) {

@@ -116,7 +116,7 @@ void compile_run_and_compare(const Target& target, const std::vector<Trial>& tri
   Compiler compiler(options);
   std::vector<CompileRequest> requests;
   for (const Trial& trial : trials) requests.push_back(trial.request);
-  const std::vector<CompileResult> results = compiler.compile(requests);
+  const std::vector<CompileResult> results = compile_all(compiler, requests);
   ASSERT_EQ(results.size(), trials.size());
 
   static int libraries = 0;

@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -24,6 +25,22 @@ void remove_file(const std::string& path) {
 }
 
 std::vector<int> core_list(int core) { return core < 0 ? std::vector<int>{} : std::vector<int>{core}; }
+
+/// Compiles on no core that is timed.
+class ClaimingCompiler : public ProgramCompiler {
+ public:
+  ClaimingCompiler(ProgramCompiler& compiler, CoreClaims& claims) : compiler_(compiler), claims_(claims) {}
+  size_t workers() const override { return compiler_.workers(); }
+  int core(size_t worker) const override { return compiler_.core(worker); }
+  CompileResult compile(size_t worker, const CompileRequest& request) override {
+    const CoreClaims::Claim claim = claims_.for_work(core_list(core(worker)));
+    return compiler_.compile(worker, request);
+  }
+
+ private:
+  ProgramCompiler& compiler_;
+  CoreClaims& claims_;
+};
 
 }  // namespace
 
@@ -79,7 +96,7 @@ struct ProgramMeasurer::State {
   void measure_chunks();
   bool take_chunk(std::vector<Item>& chunk);
   std::vector<Result> run(std::vector<Item>& chunk);
-  std::vector<CompileResult> compile_all(const std::vector<CompileRequest>& requests);
+  std::vector<CompileResult> compile_now(const std::vector<CompileRequest>& requests);
   std::vector<Outcome> run_batch(const Batch& batch);
   void tell(Chunk chunk);
 };
@@ -204,26 +221,9 @@ std::vector<ProgramMeasurer::Result> ProgramMeasurer::State::run(std::vector<Ite
   return results;
 }
 
-std::vector<CompileResult> ProgramMeasurer::State::compile_all(const std::vector<CompileRequest>& requests) {
-  std::vector<CompileResult> results(requests.size());
-  std::vector<std::exception_ptr> faults(compiler.workers());
-  std::atomic<size_t> next = 0;
-  const auto serve = [&](size_t worker) {
-    try {
-      for (size_t i = next++; i < requests.size(); i = next++) {
-        const CoreClaims::Claim claim = claims.for_work(core_list(compiler.core(worker)));
-        results[i] = compiler.compile(worker, requests[i]);
-      }
-    } catch (...) {
-      faults[worker] = std::current_exception();
-    }
-  };
-  std::vector<std::thread> workers;
-  for (size_t w = 0; w < compiler.workers(); ++w) workers.emplace_back(serve, w);
-  for (std::thread& worker : workers) worker.join();
-  for (const std::exception_ptr& fault : faults)
-    if (fault) std::rethrow_exception(fault);
-  return results;
+std::vector<CompileResult> ProgramMeasurer::State::compile_now(const std::vector<CompileRequest>& requests) {
+  ClaimingCompiler claiming(compiler, claims);
+  return compile_all(claiming, requests);
 }
 
 ProgramMeasurer::ProgramMeasurer(ProgramCompiler& compiler, Device& device, const MeasuringCores& cores,
@@ -255,7 +255,7 @@ void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs,
   std::vector<CompileRequest> requests;
   for (const ProgramToMeasure& program : programs)
     requests.push_back({program.space->subgraph(), program.knobs, state_->new_name()});
-  std::vector<CompileResult> compiled = state_->compile_all(requests);
+  std::vector<CompileResult> compiled = state_->compile_now(requests);
   for (size_t begin = 0; begin < programs.size(); begin += kChunk) {
     std::vector<State::Item> chunk;
     for (size_t i = begin; i < std::min(programs.size(), begin + kChunk); ++i)
@@ -286,7 +286,7 @@ Outcome ProgramMeasurer::measure_network(const std::vector<SubgraphUse>& uses,
     if (added) requests.push_back({uses[i].subgraph, knobs[i], state_->new_name()});
     functions.push_back(place->second);
   }
-  const std::vector<CompileResult> compiled = state_->compile_all(requests);
+  const std::vector<CompileResult> compiled = state_->compile_now(requests);
   Batch batch;
   std::optional<MeasureError> error;
   for (size_t i = 0; i < compiled.size(); ++i) {

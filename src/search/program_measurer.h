@@ -2,7 +2,6 @@
 // overlaps as far as the cores allow: while one chunk of programs is timed, the next is linked and the one after
 // compiles.
 #pragma once
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>

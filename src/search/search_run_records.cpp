@@ -179,8 +179,9 @@ std::vector<Knobs> SearchRun::answer_of(size_t subgraph, const std::vector<Earli
 
 /// Gives the library what the store has and it has not. Trouble with it costs a warning.
 void SearchRun::share_records(bool at_end) {
-  if (!library_ || options_.from_records || !store_->identity()) return;
+  if (!library_ || options_.from_records) return;
   if (!at_end && clock_.now() < next_share_s_) return;
+  if (!store_->identity()) return;
   next_share_s_ = clock_.now() + kShareEvery;
   // At the end the last program goes out again, with what the run has become meanwhile.
   const std::vector<LibraryRecord> records = store_->records(at_end ? std::max(0L, shared_ - 1) : shared_);

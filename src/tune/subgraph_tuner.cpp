@@ -174,15 +174,16 @@ void SubgraphTuner::choose_by_model(Choice& choice, Random& random) const {
 
 /// Without a model: children of the best measured programs. With one, what it left.
 void SubgraphTuner::choose_bred(Choice& choice, Random& random) const {
+  const std::vector<Knobs> parents = contenders(static_cast<size_t>(options_.population));
   while (!choice.full()) {
-    std::optional<Knobs> knobs = propose(choice, random);
+    std::optional<Knobs> knobs = propose(choice, parents, random);
     if (!knobs) return;
     choice.add(std::move(*knobs));
   }
 }
 
-std::optional<Knobs> SubgraphTuner::propose(const Choice& choice, Random& random) const {
-  const std::vector<Knobs> parents = contenders(static_cast<size_t>(options_.population));
+std::optional<Knobs> SubgraphTuner::propose(const Choice& choice, const std::vector<Knobs>& parents,
+                                            Random& random) const {
   Knobs knobs =
       !parents.empty() && random.uniform() >= options_.exploration ? breed(parents, random) : space_->random(random);
   for (int move = 0; move < kMoves; ++move) {

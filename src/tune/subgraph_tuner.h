@@ -58,7 +58,7 @@ class SubgraphTuner {
   void choose_by_model(Choice& choice, Random& random) const;
   void choose_bred(Choice& choice, Random& random) const;
   void choose_rest(Choice& choice, Random& random) const;
-  std::optional<Knobs> propose(const Choice& choice, Random& random) const;
+  std::optional<Knobs> propose(const Choice& choice, const std::vector<Knobs>& parents, Random& random) const;
   Knobs breed(const std::vector<Knobs>& parents, Random& random) const;
 
   std::shared_ptr<const ProgramSpace> space_;
