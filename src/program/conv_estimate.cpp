@@ -21,20 +21,6 @@ constexpr double kTileStart = 20;        // cycles until a tile's first multiply
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
 constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
 
-double activation_operations(Activation activation) {
-  switch (activation) {
-    case Activation::none:
-      return 0;
-    case Activation::relu:
-      return 1;
-    case Activation::hard_sigmoid:
-      return 3;
-    case Activation::hard_swish:
-      return 4;
-  }
-  return 0;
-}
-
 }  // namespace
 
 ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {

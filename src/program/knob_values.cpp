@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "model/error.h"
+
 namespace sonar {
 
 std::vector<int> up_to(const std::vector<int>& candidates, int limit) {
@@ -76,6 +78,25 @@ std::string why_outside(const std::vector<KnobSpec>& specs, const Knobs& knobs) 
     if (!std::binary_search(specs[i].values.begin(), specs[i].values.end(), knobs[i]))
       return specs[i].name + " cannot be " + std::to_string(knobs[i]);
   return "";
+}
+
+int activation_operations(Activation activation) {
+  switch (activation) {
+    case Activation::none:
+      return 0;
+    case Activation::relu:
+      return 1;
+    case Activation::relu6:
+      return 2;
+    case Activation::hard_sigmoid:
+      return 3;
+    case Activation::hard_swish:
+      return 4;
+    case Activation::sigmoid:
+    case Activation::silu:
+      return 24;
+  }
+  throw InternalError("unknown activation");
 }
 
 std::vector<float> knob_features(const Knobs& knobs) {

@@ -43,6 +43,9 @@ int least_wasteful(const std::vector<int>& values, int limit, int extent, int un
 /// Empty, or what is wrong with the vector as such: its length, or a value that its knob does not have.
 std::string why_outside(const std::vector<KnobSpec>& specs, const Knobs& knobs);
 
+/// Vector operations of an activation, roughly; an exponential function takes about twenty.
+int activation_operations(Activation activation);
+
 /// log2 of every knob: the part of the features that all kinds share.
 std::vector<float> knob_features(const Knobs& knobs);
 

@@ -183,14 +183,11 @@ class DepthwiseSpace : public ProgramSpace {
     const double inputs = native * columns * rows;
     // A vector that crosses a line of the cache is loaded twice.
     const double lines = channels() % kLineFloats == 0 ? 1 : 1 + std::min(1.0, double(s.vector) / kLineFloats) / 2;
-    const int activation = subgraph_.activation == Activation::none   ? 0
-                           : subgraph_.activation == Activation::relu ? 1
-                                                                      : 4;
     TileCost cost;
     cost.multiply_adds = double(pixels) * kernel * kernel;
     cost.loads = inputs + native * kernel * kernel;
     const double checks = subgraph_.padding > 0 && s.padding == DepthwisePadding::checked ? inputs : 0;
-    cost.arithmetic = (cost.multiply_adds + double(pixels) * activation + checks) / 2;
+    cost.arithmetic = (cost.multiply_adds + double(pixels) * activation_operations(subgraph_.activation) + checks) / 2;
     cost.load_store = cost.loads * lines / 2 + pixels * lines;
     cost.latency = kLatency * cost.multiply_adds / pixels;
     return cost;
