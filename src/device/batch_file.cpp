@@ -33,6 +33,7 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
   require(count(buffer) < (size_t{1} << 31), place, "more than 2^31 elements");
   require(buffer.fill != BufferSpec::Fill::file || !buffer.path.empty(), place, "filled from a file without a path");
   require(buffer.block >= 0, place, "a negative block");
+  require(buffer.winograd == 0 || buffer.block > 0, place, "transformed weights that are not packed");
   if (buffer.block > 0) {
     require(buffer.rows > 0, place, "packed without rows");
     const size_t stored_rows = static_cast<size_t>((buffer.rows + buffer.block - 1) / buffer.block * buffer.block);
@@ -42,6 +43,10 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
     require(buffer.run > 0 ? count(buffer) % (stored_rows * units * static_cast<size_t>(buffer.unit)) == 0
                            : buffer.unit == 1,
             place, "extents that whole runs of whole units do not fill");
+    const size_t points = static_cast<size_t>(buffer.winograd + 2);
+    require(buffer.winograd == 0 || ((buffer.winograd == 2 || buffer.winograd == 4) && buffer.run == 0 &&
+                                     count(buffer) % (stored_rows * points * points) == 0),
+            place, "transformed weights that are no whole kernels of (2 + 2)^2 or (4 + 2)^2 points");
   }
 }
 
@@ -110,8 +115,8 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     append(body, "case {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer, expected,
            c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s);
     for (const BufferSpec& b : c.buffers) {
-      append(body, "buffer {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run,
-             b.unit, b.rotate ? 1 : 0, b.extents.size());
+      append(body, "buffer {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run,
+             b.unit, b.winograd, b.rotate ? 1 : 0, b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
       const bool from_file = b.fill == BufferSpec::Fill::file;
       append(body, " {}{}\n", from_file ? b.path.size() : 0, from_file ? " " + b.path : "");
@@ -123,7 +128,7 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     }
   }
   const auto text_of_length = [&](size_t bytes) {
-    return fmt::format("sonar-batch 2 {:012}\nrotate_bytes {}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes,
+    return fmt::format("sonar-batch 3 {:012}\nrotate_bytes {}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes,
                        rotate_bytes, threads, result.values.size(), counts, cases.size(), body);
   };
   const size_t bytes = (text_of_length(0).size() + text_unit - 1) / text_unit * text_unit;

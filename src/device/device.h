@@ -28,6 +28,9 @@ struct BufferSpec {
   /// last unit of a run zero padded: stored as [ceil(rows/block)][runs * ceil(run/unit)][block][unit].
   int run = 0;
   int unit = 1;
+  /// 2 or 4: `rows` 3x3 kernels are given, [3][3][channels] each, and stored, packed by `block`, as winograd_weights()
+  /// (device/winograd_weights.h) makes them for tiles of that size. 0: stored as given.
+  int winograd = 0;
   /// Weights are read from rotated copies so that they come from the cache level that they come from in a network: each
   /// run of a case takes the next of as many adjacent copies as fill DeviceOptions::rotate_bytes.
   bool rotate = false;

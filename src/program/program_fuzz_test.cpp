@@ -12,6 +12,7 @@
 #include <set>
 
 #include "device/random_values.h"
+#include "device/winograd_weights.h"
 #include "graph/reference.h"
 #include "process/process.h"
 #include "program/compiler.h"
@@ -35,8 +36,14 @@ const std::string& work_folder() {
   return folder.path;
 }
 
-std::vector<float> pack(const std::vector<float>& values, const Argument& argument) {
-  if (argument.block == 0) return values;
+std::vector<float> pack(const std::vector<float>& given, const Argument& argument) {
+  if (argument.block == 0) return given;
+  std::vector<float> values = given;
+  if (argument.winograd > 0) {
+    const size_t points = argument.winograd + 2, channels = given.size() / argument.rows / 9;
+    values.resize(argument.rows * points * points * channels);
+    winograd_weights(argument.winograd, argument.rows, channels, given.data(), values.data());
+  }
   const size_t inner = values.size() / argument.rows;
   const size_t blocks = (argument.rows + argument.block - 1) / argument.block;
   const size_t unit = argument.unit, run = argument.run == 0 ? inner : argument.run;
@@ -251,6 +258,26 @@ TEST(ProgramFuzzConv, TapsSideBySide) {
   }
   compile_run_and_compare(host_target(), trials, false);
   compile_run_and_compare(host_target(), {trials.begin(), trials.begin() + 9}, true);
+}
+
+/// Tiles beyond the last pixel, blocks of rows and of images, channels that fill no vector, every fusion.
+TEST(ProgramFuzzConv, MinimalFiltering) {
+  Random random(17);
+  std::vector<Trial> trials;
+  for (const char* key : {"conv-f32-n1-h7-w7-i32-o48-k3-s1-p1-relu", "conv-f32-n4-h8-w5-i5-o10-k3-s1-p1-hswish-res",
+                          "conv-f32-n1-h13-w11-i24-o40-k3-s1-p0-linear", "conv-f32-n3-h3-w3-i37-o7-k3-s1-p0-silu",
+                          "conv-f32-n2-h1-w9-i3-o33-k3-s1-p1-linear", "conv-f32-n1-h12-w17-i16-o64-k3-s1-p2-relu6"}) {
+    const Subgraph subgraph = parse_subgraph(key);
+    std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, host_target());
+    for (int tile : {2, 4, 4}) {
+      Knobs knobs = space->random(random);
+      for (int draw = 0; draw < 400 && decode_conv(knobs).winograd != tile; ++draw) knobs = space->random(random);
+      ASSERT_EQ(decode_conv(knobs).winograd, tile) << key;
+      trials.push_back({{subgraph, knobs, fmt::format("winograd_{}", trials.size())}, space});
+    }
+  }
+  compile_run_and_compare(host_target(), trials, false);
+  compile_run_and_compare(host_target(), {trials.begin(), trials.begin() + 6}, true);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, ProgramFuzz, testing::ValuesIn(kEveryKind),

@@ -53,6 +53,7 @@ Knobs ProgramSpace::random(Random& random) const {
       const std::vector<int>& values = knobs()[i].values;
       result[i] = values[random.below(values.size())];
     }
+    settle(result);
     if (why_illegal(result).empty()) return result;
   }
   result = default_program();
@@ -74,6 +75,7 @@ Knobs ProgramSpace::mutate(const Knobs& parent, Random& random) const {
       const size_t knob = movable[random.below(movable.size())];
       child[knob] = another_value(knobs()[knob], child[knob], random);
     }
+    settle(child);
     if (child != parent && why_illegal(child).empty()) return child;
   }
   return parent;
@@ -84,6 +86,7 @@ Knobs ProgramSpace::crossover(const Knobs& a, const Knobs& b, Random& random) co
     Knobs child = a;
     for (size_t i = 0; i < child.size(); ++i)
       if (random.below(2) == 0) child[i] = b[i];
+    settle(child);
     if (why_illegal(child).empty()) return child;
   }
   return random.below(2) == 0 ? a : b;

@@ -12,7 +12,7 @@
 namespace sonar {
 
 /// Bumped whenever a knob vector comes to mean another program: part of a record's identity.
-inline constexpr int kProgramSpaceVersion = 2;
+inline constexpr int kProgramSpaceVersion = 3;
 
 /// What schedules depend on.
 struct Target {
@@ -41,6 +41,7 @@ struct Argument {
   std::vector<int> extents;  // innermost first, as stored
   int block = 0, rows = 0;   // packing of weights, see BufferSpec
   int run = 0, unit = 1;     // likewise: values that stay together
+  int winograd = 0;          // likewise: the transform that comes before
 };
 
 class ProgramSpace {
@@ -56,6 +57,10 @@ class ProgramSpace {
   virtual std::vector<Argument> arguments(const Knobs& knobs) const = 0;
   /// Numbers for a learned cost model: log2 of tile extents, footprints, unroll, lanes...; same length for one kind.
   virtual std::vector<float> features(const Knobs& knobs) const = 0;
+
+  /// Knobs that mean nothing beside the others take the one value that is legal there: draws and moves are more often
+  /// legal.
+  virtual void settle(Knobs&) const {}
 
   /// Number of knob vectors, legal or not.
   double size() const;

@@ -7,6 +7,7 @@
 #include "program/conv_estimate.h"
 #include "program/knob_values.h"
 #include "program/space_kinds.h"
+#include "program/space_winograd.h"
 
 namespace sonar {
 
@@ -49,7 +50,8 @@ ConvSchedule decode_conv(const Knobs& k) {
           .band = k[10],
           .block_is_tile = k[11] == 1,
           .broadcasts_kept = k[12] == 1,
-          .parallel = k[13] == 1};
+          .parallel = k[13] == 1,
+          .winograd = k[14]};
 }
 
 namespace {
@@ -79,6 +81,7 @@ class ConvSpace : public ProgramSpace {
         {"block_is_tile", {0, 1}},
         {"broadcasts_kept", {0, 1}},
         {"parallel", parallel_values(target)},
+        {"winograd", winograd_values(subgraph)},
     };
   }
 
@@ -88,6 +91,7 @@ class ConvSpace : public ProgramSpace {
   std::string why_illegal(const Knobs& knobs) const override {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const ConvSchedule s = decode_conv(knobs);
+    if (s.winograd > 0) return why_illegal_winograd(subgraph_, s, target_);
     if (s.vector_channels() >= 2 * shape_.out_channels && s.lane_taps > 1)
       return "more than half of the lanes would be idle";
     if (s.lane_taps >= s.vector && s.lane_taps > 1)
@@ -155,6 +159,7 @@ class ConvSpace : public ProgramSpace {
 
   std::vector<Argument> arguments(const Knobs& knobs) const override {
     const ConvSchedule s = decode_conv(knobs);
+    if (s.winograd > 0) return winograd_arguments(subgraph_, s);
     const int blocks = ceil_div(shape_.out_channels, s.block());
     const std::vector<int> output = {shape_.out_channels, shape_.out_width, shape_.out_height, shape_.batch};
     std::vector<Argument> result = {
@@ -170,6 +175,10 @@ class ConvSpace : public ProgramSpace {
     if (subgraph_.residual) result.push_back({Argument::Role::residual, output});
     result.push_back({Argument::Role::output, output});
     return result;
+  }
+
+  void settle(Knobs& knobs) const override {
+    if (knobs[14] > 0) settle_winograd(subgraph_, knobs);
   }
 
   std::vector<float> features(const Knobs& knobs) const override {

@@ -48,6 +48,7 @@ struct ConvSchedule {
   bool broadcasts_kept;  // of a step of the reduction the pixels' values stay in registers while the weights go by, or
                          // the other way round
   bool parallel;
+  int winograd;  // output pixels per side of a tile of minimal filtering (space_winograd.h); 0: computed directly
 
   int vector_channels() const { return vector / lane_taps; }
   int tile() const { return vector_channels() * tile_vectors; }  // output channels

@@ -34,6 +34,7 @@ std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs, b
     buffer.rows = argument.rows;
     buffer.run = argument.run;
     buffer.unit = argument.unit;
+    buffer.winograd = argument.winograd;
     if (argument.role == Argument::Role::output) {
       buffer.fill = BufferSpec::Fill::zero;
     } else {

@@ -35,6 +35,7 @@
 
 #include "device/quantile.h"
 #include "device/random_values.h"
+#include "device/winograd_weights.h"
 #include "model/measurement.h"
 
 extern "C" {
@@ -85,7 +86,7 @@ struct Buffer {
   char fill = 'z';  // zero, random, file
   uint64_t seed = 0;
   float scale = 1;
-  size_t block = 0, rows = 0, run = 0, unit = 1;
+  size_t block = 0, rows = 0, run = 0, unit = 1, winograd = 0;
   bool rotate = false;
   std::string path;
   size_t count = 1;  // product of extents
@@ -159,6 +160,7 @@ Buffer parse_buffer(Words& words) {
   buffer.rows = static_cast<size_t>(words.integer());
   buffer.run = static_cast<size_t>(words.integer());
   buffer.unit = static_cast<size_t>(words.integer());
+  buffer.winograd = static_cast<size_t>(words.integer());
   buffer.rotate = words.integer() != 0;
   buffer.extents.resize(static_cast<size_t>(words.integer()));
   for (int& extent : buffer.extents) {
@@ -183,7 +185,7 @@ Batch read_batch(const char* path) {
   const char* bytes = static_cast<const char*>(memory);
   Words head(bytes, bytes + std::min<size_t>(batch.file_bytes, 64));
   head.expect("sonar-batch");
-  head.expect("2");
+  head.expect("3");
   const size_t text_bytes = static_cast<size_t>(head.integer());
   if (text_bytes > batch.file_bytes) refuse("the batch file is cut short");
   Words words(bytes, bytes + text_bytes);
@@ -315,10 +317,15 @@ void fill(const Buffer& buffer, const Region& region) {
   const size_t stored_run = (run + buffer.unit - 1) / buffer.unit * buffer.unit;
   const size_t inner = stored_inner / stored_run * run;
   const size_t given_count = buffer.block ? buffer.rows * inner : buffer.count;
-  std::vector<float> unpacked(buffer.block ? given_count : 0);
+  const size_t points = (buffer.winograd + 2) * (buffer.winograd + 2);
+  const size_t channels = buffer.winograd ? inner / points : 0;
+  std::vector<float> kernels(buffer.rows * 9 * channels), unpacked(buffer.block ? given_count : 0);
   float* given = buffer.block ? unpacked.data() : stored;
-  if (buffer.fill == 'r') sonar::random_values(buffer.seed, given_count, buffer.scale, given);
-  if (buffer.fill == 'f') read_values(buffer.path, given, given_count);
+  float* values = buffer.winograd ? kernels.data() : given;
+  const size_t value_count = buffer.winograd ? kernels.size() : given_count;
+  if (buffer.fill == 'r') sonar::random_values(buffer.seed, value_count, buffer.scale, values);
+  if (buffer.fill == 'f') read_values(buffer.path, values, value_count);
+  if (buffer.winograd) sonar::winograd_weights(static_cast<int>(buffer.winograd), buffer.rows, channels, values, given);
   if (buffer.block) {  // stored[b][i / unit][j][i % unit] = given[b * block + j][i]; what is left is zero, as mapped
     for (size_t row = 0; row < buffer.rows; ++row) {
       float* column = stored + row / buffer.block * stored_inner * buffer.block + row % buffer.block * buffer.unit;

@@ -15,6 +15,8 @@ struct Lowered {
 };
 
 Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs);
+/// Of a program by Winograd's minimal filtering.
+Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_pool(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_dense(const ProgramSpace& space, const Knobs& knobs);

@@ -10,6 +10,7 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   const Subgraph& subgraph = space.subgraph();
   const ConvShape shape = conv_shape(subgraph);
   const ConvSchedule s = decode_conv(knobs);
+  if (s.winograd > 0) return lower_winograd(space, knobs);
   const std::vector<sonar::Argument> arguments = space.arguments(knobs);
   const int tile = s.tile(), block = s.block(), lanes = s.lane_taps;
 
