@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "program/knob_values.h"
+#include "program/space_winograd.h"
 
 namespace sonar {
 namespace {
@@ -21,9 +22,65 @@ constexpr double kTileStart = 20;        // cycles until a tile's first multiply
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
 constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
 
+// Vector operations of a tile's transform, loads and stores included, per point.
+constexpr double kInputTransform = 7, kOutputTransform = 4;
+constexpr double kBorderChecks = 3;  // more of the input's where the border is not a copy
+
+/// Minimal filtering: for each point of a block's transform a matrix product, which is a pointwise convolution.
+ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
+  const WinogradTiling w = winograd_tiling(subgraph, s);
+  const double products = double(w.points) * w.points * w.blocks;
+  Subgraph product = subgraph;
+  product.batch = product.height = product.kernel = 1;
+  product.padding = 0;
+  product.width = w.tiles();
+  product.activation = Activation::none;
+  product.residual = false;
+  ConvSchedule schedule = s;
+  schedule.winograd = schedule.band = schedule.group = 0;
+  schedule.padding = ConvPadding::inlined;
+  const ConvEstimate one = estimate_conv(product, schedule, target);
+
+  const auto price = [&](double bytes) {
+    return bytes <= 0.6 * target.l1_bytes ? 0 : bytes <= 0.7 * target.l2_bytes ? 1 / kL2Bytes : 1 / kL3Bytes;
+  };
+  const double points = double(w.points) * w.points, tiles = double(w.tiles()) * w.blocks;
+  const double input_bytes = points * w.tiles() * subgraph.in_channels * 4;
+  const double output_bytes = points * w.tiles() * w.group * s.tile() * 4;
+  const double weight_bytes = points * subgraph.in_channels * w.channel_tiles * s.tile() * 4;
+  const double groups = ceil_div(w.channel_tiles, w.group);
+  const double in_vectors =
+      double(ceil_div(subgraph.in_channels, w.input_vector)) * std::max(1, w.input_vector / target.vector_floats);
+  const double out_vectors =
+      double(ceil_div(subgraph.out_channels, s.vector)) * ceil_div(s.vector, target.vector_floats);
+  const bool checked = s.padding == ConvPadding::inlined;
+
+  ConvEstimate e;
+  e.arithmetic = products * one.arithmetic;
+  e.loads = products * one.loads;
+  // What the transforms write is read again: the input's by every group of channel tiles. After the first block the
+  // weights come from where they fit.
+  e.memory = products * one.memory + (groups + 1) * w.blocks * input_bytes * price(input_bytes) +
+             2 * groups * w.blocks * output_bytes * price(output_bytes) -
+             (w.blocks - 1) * weight_bytes * (1 / kL3Bytes - price(weight_bytes + input_bytes + output_bytes));
+  e.rest = products * one.rest +
+           (tiles * in_vectors * points * (kInputTransform + (checked ? kBorderChecks : 0)) +
+            tiles * out_vectors *
+                (points * kOutputTransform +
+                 w.side * w.side * (2 + activation_operations(subgraph.activation) + (subgraph.residual ? 1 : 0)))) /
+               kUnits;
+  const double all_input = double(subgraph.in_channels) * subgraph.width * subgraph.height * subgraph.batch * 4;
+  if (s.padding == ConvPadding::root) e.rest += kCopy * all_input / 4 / target.vector_floats;
+  const double core =
+      products * (one.cycles - one.memory > 0 ? one.cycles - one.memory : 0) + e.rest - products * one.rest;
+  e.cycles = std::max(core, e.memory) + 0.5 * std::min(core, e.memory);
+  return e;
+}
+
 }  // namespace
 
 ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
+  if (s.winograd > 0) return estimate_winograd(subgraph, s, target);
   const ConvShape shape = conv_shape(subgraph);
   const double registers_per_vector = ceil_div(s.vector, target.vector_floats);
   const double vectors = s.tile_vectors * registers_per_vector, pixels = s.tile_width * s.tile_height;

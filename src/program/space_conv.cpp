@@ -69,7 +69,7 @@ class ConvSpace : public ProgramSpace {
         {"vector", vectors},
         {"lane_taps", lane_taps},
         {"tile_vectors", up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14}, most_vectors)},
-        {"tile_width", tile_widths()},
+        {"tile_width", merged(tile_widths(), winograd_widths(subgraph))},
         {"tile_height", up_to({1, 2, 3, 4, 5, 6, 7, 8}, shape_.out_height)},
         {"unroll", unroll_values(lane_taps)},
         {"kernel_rows", shape_.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
@@ -77,7 +77,8 @@ class ConvSpace : public ProgramSpace {
         {"pixels_inside", {0, 1}},
         {"group", up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24}, ceil_div(shape_.out_channels, vectors.front()) - 1)},
         {"band",
-         up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64}, (one_row ? shape_.out_width : shape_.out_height) - 1)},
+         merged(up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64}, (one_row ? shape_.out_width : shape_.out_height) - 1),
+                winograd_bands(subgraph))},
         {"block_is_tile", {0, 1}},
         {"broadcasts_kept", {0, 1}},
         {"parallel", parallel_values(target)},
@@ -92,6 +93,7 @@ class ConvSpace : public ProgramSpace {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const ConvSchedule s = decode_conv(knobs);
     if (s.winograd > 0) return why_illegal_winograd(subgraph_, s, target_);
+    if (s.tile_width > shape_.out_width) return "the tile is wider than a row";
     if (s.vector_channels() >= 2 * shape_.out_channels && s.lane_taps > 1)
       return "more than half of the lanes would be idle";
     if (s.lane_taps >= s.vector && s.lane_taps > 1)
@@ -187,12 +189,25 @@ class ConvSpace : public ProgramSpace {
     std::vector<float> f = knob_features(knobs);
     const double pixels = double(s.tile_width) * s.tile_height;
     const double vectors = double(accumulators(s)) / pixels;
-    const double tile_inputs = double((s.tile_width - 1) * shape_.pixel_step + shape_.taps) *
-                               ((s.tile_height - 1) * shape_.row_step + shape_.kernel);
-    const double tile_weights = double(s.vector) * s.tile_vectors * steps(s) * shape_.kernel;
-    const double tiles = double(channel_tiles(s)) * ceil_div(shape_.out_width, s.tile_width) *
-                         ceil_div(shape_.out_height, s.tile_height) * shape_.batch;
+    double tile_inputs = double((s.tile_width - 1) * shape_.pixel_step + shape_.taps) *
+                         ((s.tile_height - 1) * shape_.row_step + shape_.kernel);
+    double tile_weights = double(s.vector) * s.tile_vectors * steps(s) * shape_.kernel;
+    double tiles = double(channel_tiles(s)) * ceil_div(shape_.out_width, s.tile_width) *
+                   ceil_div(shape_.out_height, s.tile_height) * shape_.batch;
     const double ideal = subgraph_.macs() / (2.0 * target_.vector_floats);
+    double steps_of_tile = steps(s), weight_bytes = 0, input_bytes = 0;
+    int of_channels = channel_tiles(s);
+    if (s.winograd > 0) {
+      const WinogradTiling w = winograd_tiling(subgraph_, s);
+      const double points = double(w.points) * w.points;
+      tile_inputs = double(s.tile_width) * shape_.in_channels;
+      tile_weights = double(s.tile()) * shape_.in_channels;
+      tiles = points * w.blocks * w.channel_tiles * ceil_div(w.tiles(), s.tile_width);
+      steps_of_tile = shape_.in_channels;
+      of_channels = w.channel_tiles;
+      weight_bytes = points * tile_weights * 4 * w.channel_tiles;
+      input_bytes = points * w.tiles() * shape_.in_channels * 4;
+    }
     const int group = s.group == 0 ? channel_tiles(s) : s.group;
     const int band = s.band == 0 ? band_tiles(s) : s.band;
     f.push_back(log2_of(e.cycles));
@@ -206,7 +221,7 @@ class ConvSpace : public ProgramSpace {
     f.push_back(accumulators(s) / float(target_.registers));
     f.push_back(float((accumulators(s) + vectors + 1) / target_.registers));
     f.push_back(log2_of(unrolled(s)));
-    f.push_back(log2_of(double(steps(s)) / s.unroll));  // turns of the innermost loop
+    f.push_back(log2_of(steps_of_tile / s.unroll));  // turns of the innermost loop
     f.push_back(log2_of(tiles));
     f.push_back(log2_of(tile_inputs * 4));
     f.push_back(log2_of(tile_weights * 4));
@@ -215,7 +230,9 @@ class ConvSpace : public ProgramSpace {
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l1_bytes)));
     f.push_back(log2_of(tile_weights * 4 * group / double(target_.l2_bytes)));
     f.push_back(log2_of(tile_inputs * 4 * band / double(target_.l2_bytes)));
-    f.push_back(log2_of(double(channel_tiles(s))));
+    f.push_back(log2_of(double(of_channels)));
+    f.push_back(log2_of(weight_bytes));  // of minimal filtering: transformed weights, and inputs of a block
+    f.push_back(log2_of(input_bytes / double(target_.l2_bytes)));
     for (int kind = 0; kind <= 6; ++kind) f.push_back(static_cast<int>(s.padding) == kind ? 1.0f : 0.0f);
     return f;
   }

@@ -27,6 +27,23 @@ std::vector<int> winograd_values(const Subgraph& subgraph) {
   return subgraph.kernel == 3 && subgraph.stride == 1 ? std::vector<int>{0, 2, 4} : std::vector<int>{0};
 }
 
+std::vector<int> winograd_bands(const Subgraph& subgraph) {
+  std::vector<int> bands;
+  for (int side : winograd_values(subgraph)) {
+    if (side == 0) continue;
+    const int down = ceil_div(subgraph.out_height(), side);
+    bands = merged(bands, divisors(down, down - 1));
+    for (int images : divisors(subgraph.batch, subgraph.batch - 1)) bands = merged(bands, {down * images});
+  }
+  return bands;
+}
+
+std::vector<int> winograd_widths(const Subgraph& subgraph) {
+  if (winograd_values(subgraph).size() == 1) return {};
+  const int most = subgraph.batch * ceil_div(subgraph.out_height(), 2) * ceil_div(subgraph.out_width(), 2);
+  return up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 24}, most);
+}
+
 std::string why_illegal_winograd(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
   if (s.lane_taps > 1 || s.tile_height > 1 || s.kernel_rows != ConvKernelRows::outer_loop || !s.block_is_tile)
     return "minimal filtering has no taps, tile height, kernel rows or packing to choose";

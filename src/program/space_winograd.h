@@ -11,7 +11,6 @@
 #pragma once
 #include <vector>
 
-#include "program/conv_estimate.h"
 #include "program/space_conv.h"
 
 namespace sonar {
@@ -41,6 +40,8 @@ void settle_winograd(const Subgraph& subgraph, Knobs& knobs);
 
 std::vector<Argument> winograd_arguments(const Subgraph& subgraph, const ConvSchedule& schedule);
 
-ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& schedule, const Target& target);
+/// The values that they add to the knobs `band` and `tile_width`.
+std::vector<int> winograd_bands(const Subgraph& subgraph);
+std::vector<int> winograd_widths(const Subgraph& subgraph);
 
 }  // namespace sonar
