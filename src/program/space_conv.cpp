@@ -56,6 +56,9 @@ ConvSchedule decode_conv(const Knobs& k) {
 
 namespace {
 
+/// By how much an estimate must be ahead for minimal filtering to be the default.
+constexpr double kClearlyFaster = 1.3;
+
 class ConvSpace : public ProgramSpace {
  public:
   ConvSpace(const Subgraph& subgraph, const Target& target)
@@ -153,6 +156,7 @@ class ConvSpace : public ProgramSpace {
                 if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
               }
             }
+    if (specs_[14].values.size() > 1) best = better_by_winograd(best, best_cycles);
     knobs = best;
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
@@ -261,6 +265,36 @@ class ConvSpace : public ProgramSpace {
     std::vector<int> values;
     for (int lanes : lane_taps) values = merged(values, divisors(ceil_div(shape_.taps, lanes), 16));
     return values;
+  }
+  /// The best plain program of minimal filtering by the estimate, if that says it is clearly faster than `direct`.
+  Knobs better_by_winograd(const Knobs& direct, double direct_cycles) const {
+    Knobs best = direct, knobs = direct;
+    double best_cycles = direct_cycles / kClearlyFaster;
+    knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
+    knobs[8] = knobs[12] = 0;
+    if (subgraph_.padding > 0) knobs[7] = static_cast<int>(ConvPadding::root);
+    for (int side : {2, 4}) {
+      knobs[14] = side;
+      settle(knobs);
+      for (int v2 : specs_[2].values)
+        for (int v3 : specs_[3].values) {
+          knobs[2] = v2, knobs[3] = v3;
+          const int accumulators = ceil_div(knobs[0], target_.vector_floats) * v2 * v3;
+          if (accumulators + v2 + 1 > target_.registers) break;
+          knobs[5] = 1;
+          for (int unroll : specs_[5].values)
+            if (subgraph_.in_channels % unroll == 0 && unroll <= 4 && accumulators * unroll <= kMaxUnrolledOfDefault)
+              knobs[5] = unroll;
+          for (int band : specs_[10].values)
+            for (int group : {0, 1}) {
+              knobs[9] = group, knobs[10] = band;
+              if (!why_illegal(knobs).empty()) continue;
+              const double cycles = estimate_conv(subgraph_, decode_conv(knobs), target_).cycles;
+              if (cycles < best_cycles) best = knobs, best_cycles = cycles;
+            }
+        }
+    }
+    return best;
   }
   /// As far as it compiles fast.
   int default_unroll(const ConvSchedule& s) const {
