@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "device/test_kernels.h"
+#include "device/winograd_weights.h"
 
 namespace sonar {
 namespace {
@@ -218,6 +219,38 @@ TEST(Runner, WeightsArePackedInBlocksOfRows) {
             const bool is_given = row < s.rows && value < s.run;
             stored.push_back(is_given ? given[(row * s.runs + i / units) * s.run + value] : 0);
           }
+    EXPECT_EQ(failure(measure_kernel(copy, {weights, zero_buffer({static_cast<int>(stored.size())})}, stored)), "");
+  }
+}
+
+// Of the transform the corners are known in closed form: the points zero and infinity take a kernel's first and last
+// row and column.
+TEST(Runner, WeightsOfMinimalFilteringAreTransformedThenPacked) {
+  constexpr int kRows = 5, kChannels = 3, kBlock = 4, kBlocks = 2;
+  for (const int tile : {2, 4}) {
+    const int points = tile + 2;
+    BufferSpec weights = random_buffer({kBlock, kChannels, points, points, kBlocks}, 9);
+    weights.block = kBlock;
+    weights.rows = kRows;
+    weights.winograd = tile;
+    const std::vector<float> given = values_of(random_buffer({kRows * 9 * kChannels}, 9));
+    std::vector<float> transformed(kRows * points * points * kChannels), stored;
+    winograd_weights(tile, kRows, kChannels, given.data(), transformed.data());
+    for (int row = 0; row < kRows; ++row)
+      for (int c = 0; c < kChannels; ++c) {
+        const float* kernel = &given[row * 9 * kChannels + c];
+        const float* u = &transformed[row * points * points * kChannels + c];
+        EXPECT_EQ(u[0], kernel[0]);
+        EXPECT_EQ(u[(points - 1) * kChannels], kernel[2 * kChannels]);
+        EXPECT_EQ(u[(points * points - 1) * kChannels], kernel[8 * kChannels]);
+      }
+    const int inner = points * points * kChannels;
+    for (int b = 0; b < kBlocks; ++b)
+      for (int i = 0; i < inner; ++i)
+        for (int j = 0; j < kBlock; ++j) {
+          const int row = b * kBlock + j;
+          stored.push_back(row < kRows ? transformed[row * inner + i] : 0);
+        }
     EXPECT_EQ(failure(measure_kernel(copy, {weights, zero_buffer({static_cast<int>(stored.size())})}, stored)), "");
   }
 }
