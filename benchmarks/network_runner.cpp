@@ -44,12 +44,12 @@ class Keeper {
     for (const auto& error : linked.errors)
       if (error) throw EnvironmentError("cannot link the tuned programs: " + *error);
     Case& c = batch.cases.front();
-    for (BufferSpec& buffer : c.buffers) buffer.rotate = false;
+    c.context_bytes = -1;
     c.best_us = 0;
     c.sample_us = burst_us;
     c.max_samples = kBursts;
     c.sampling_s = 0.5;
-    const BatchText text = describe_batch(batch, {0}, options_.rotate_bytes, options_.threads);
+    const BatchText text = describe_batch(batch, {0}, options_.threads);
     std::vector<std::string_view> pieces = {text.text};
     pieces.insert(pieces.end(), text.values.begin(), text.values.end());
     write_file(runner + ".batch", pieces);
@@ -120,7 +120,6 @@ void run(const std::string& folder, const std::string& out, const std::string& o
   options.work_folder = out;
   options.runtime_object = parts.compiler->runtime_object();
   options.halide_include = HALIDE_INCLUDE;
-  options.rotate_bytes = 1;
   Keeper keeper(options, out);
   nlohmann::json cases = nlohmann::json::array();
   auto add = [&](const std::string& name, int occurrences, double tuned_us, double burst_us, const Batch& batch) {
@@ -158,7 +157,7 @@ void run(const std::string& folder, const std::string& out, const std::string& o
     Batch one;
     one.objects = {compiled[i].object};
     one.functions = {requests[i].name};
-    one.cases = {program_case(*spaces.at(key), requests[i].knobs, 0, expected.of(requests[i].subgraph))};
+    one.cases = {program_case(*spaces.at(key), requests[i].knobs, 0, expected.of(requests[i].subgraph), {})};
     add(key, count, best.at(key).latency_us, kSubgraphBurst, one);
   }
   for (const CompileResult& result : compiled) fs::remove(result.object);

@@ -88,7 +88,6 @@ struct Config {
     int64_t threads = 1;           // of one inference, on the first so many of `cores`
     int64_t batch = 1;             // images per inference
     std::string compiler = "c++";  // links the measuring runner
-    int64_t rotate_kb = 0;         // weights are timed from rotated copies of this size; 0: four times the L2 cache
     double peak_gflops = 0;        // per core, for lower bounds; 0: estimated
   } device;
 };

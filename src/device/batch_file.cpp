@@ -86,6 +86,7 @@ void check_batch(const Batch& batch) {
       }
     }
     require(c.time_limit_s > 0, place, "no time limit");
+    require(c.context_bytes <= kMostContextBytes, place, "a context of more than 128 MiB");
     require(c.max_samples >= 1 && c.max_samples <= most_samples, place, "max_samples is not in 1..2000");
     if (c.expected.empty()) continue;
     require(c.checked_buffer >= 0 && c.checked_buffer < buffers, place, "checks a buffer that is not there");
@@ -94,7 +95,7 @@ void check_batch(const Batch& batch) {
   }
 }
 
-BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, long rotate_bytes, int threads) {
+BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, int threads) {
   BatchText result;
   std::unordered_map<std::string_view, int> known;  // by content: the programs of one subgraph expect the same
   std::string counts, body;
@@ -112,11 +113,11 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
         append(counts, " {}", c.expected.size());
       }
     }
-    append(body, "case {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer, expected,
-           c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s);
+    append(body, "case {} {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer,
+           expected, c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s, c.context_bytes);
     for (const BufferSpec& b : c.buffers) {
       append(body, "buffer {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run,
-             b.unit, b.winograd, b.rotate ? 1 : 0, b.extents.size());
+             b.unit, b.winograd, b.reuse_bytes, b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
       const bool from_file = b.fill == BufferSpec::Fill::file;
       append(body, " {}{}\n", from_file ? b.path.size() : 0, from_file ? " " + b.path : "");
@@ -128,8 +129,8 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, l
     }
   }
   const auto text_of_length = [&](size_t bytes) {
-    return fmt::format("sonar-batch 3 {:012}\nrotate_bytes {}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes,
-                       rotate_bytes, threads, result.values.size(), counts, cases.size(), body);
+    return fmt::format("sonar-batch 3 {:012}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes, threads,
+                       result.values.size(), counts, cases.size(), body);
   };
   const size_t bytes = (text_of_length(0).size() + text_unit - 1) / text_unit * text_unit;
   result.text = text_of_length(bytes);

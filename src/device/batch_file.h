@@ -1,16 +1,15 @@
 // The description of a batch that goes to the device beside the runner.
 //
-// Version 2: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
+// Version 3: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
 // newlines to a multiple of 64 bytes, and its first line holds its length.
 //
-//   sonar-batch 2 TEXT_BYTES
-//   rotate_bytes N
+//   sonar-batch 3 TEXT_BYTES
 //   threads N
 //   expected K COUNT...
 //   cases N
 //   case BUFFERS CALLS CHECKED_BUFFER EXPECTED(-1: none) TOLERANCE BEST_US TIME_LIMIT_S SAMPLE_US MAX_SAMPLES
-//   SAMPLING_S
-//   buffer zero|random|file SEED SCALE BLOCK ROWS RUN UNIT ROTATE DIMENSIONS EXTENT... PATH_BYTES [PATH]
+//   SAMPLING_S CONTEXT_BYTES(-1: bursts)
+//   buffer zero|random|file SEED SCALE BLOCK ROWS RUN UNIT REUSE_BYTES DIMENSIONS EXTENT... PATH_BYTES [PATH]
 //      as many as the case has
 //   call FUNCTION N BUFFER... likewise
 #pragma once
@@ -31,7 +30,7 @@ struct BatchText {
   std::string text;
   std::vector<std::string_view> values;
 };
-BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, long rotate_bytes, int threads);
+BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, int threads);
 
 /// Throws EnvironmentError that names the folder when the disk is full.
 void write_file(const std::string& path, const std::vector<std::string_view>& pieces);

@@ -24,14 +24,15 @@ Batch small_batch() {
 
 TEST(BatchFile, EqualExpectedValuesAreHeldOnce) {
   const Batch batch = small_batch();
-  const BatchText all = describe_batch(batch, {0, 1, 2, 3}, 100, 2);
+  const BatchText all = describe_batch(batch, {0, 1, 2, 3}, 2);
   EXPECT_EQ(all.values.size(), 2u);
   EXPECT_EQ(all.text.size() % 64, 0u);
-  EXPECT_EQ(all.text.rfind("sonar-batch 2 ", 0), 0u);
+  EXPECT_EQ(all.text.rfind("sonar-batch 3 ", 0), 0u);
   EXPECT_EQ(std::stoul(all.text.substr(14)), all.text.size());
-  EXPECT_NE(all.text.find("\nrotate_bytes 100\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
-  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 2 2 3 0\n"), std::string::npos) << all.text;
-  EXPECT_EQ(describe_batch(batch, {3}, 100, 1).values.size(), 0u);
+  EXPECT_NE(all.text.find("\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
+  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 -1 2 2 3 0\n"), std::string::npos)
+      << all.text;
+  EXPECT_EQ(describe_batch(batch, {3}, 1).values.size(), 0u);
 }
 
 std::string complaint(const std::function<void(Batch&)>& spoil) {
@@ -62,6 +63,8 @@ TEST(BatchFile, BatchesThatMakeNoSenseAreRefused) {
             "case 0: expects another number of values than the checked buffer has");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].checked_buffer = -1; }), "case 0: checks a buffer that is not there");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].time_limit_s = 0; }), "case 0: no time limit");
+  EXPECT_EQ(complaint([](Batch& b) { b.cases[3].context_bytes = kMostContextBytes + 1; }),
+            "case 3: a context of more than 128 MiB");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].max_samples = 0; }), "case 0: max_samples is not in 1..2000");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].buffers[0].fill = BufferSpec::Fill::file; }),
             "case 0, buffer 0: filled from a file without a path");
@@ -79,7 +82,7 @@ TEST(BatchFile, TheRunnerRefusesAFileCutAtAnyByte) {
   const Linked linked = RunnerLinker(test_device_options(folder.path()))
                             .link({kernel_object("f", "DATA(1)[0] = 1;"), kernel_object("g", "DATA(1)[0] = 1;")},
                                   batch.functions, folder.file("runner"));
-  const BatchText whole = describe_batch(batch, {0, 3}, 100, 1);
+  const BatchText whole = describe_batch(batch, {0, 3}, 1);
   const std::string bytes = whole.text + std::string(whole.values.at(0));
   const auto run_cut_at = [&](size_t size) {
     write_file(folder.file("batch"), {std::string_view(bytes).substr(0, size)});

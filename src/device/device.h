@@ -31,9 +31,9 @@ struct BufferSpec {
   /// 2 or 4: `rows` 3x3 kernels are given, [3][3][channels] each, and stored, packed by `block`, as winograd_weights()
   /// (device/winograd_weights.h) makes them for tiles of that size. 0: stored as given.
   int winograd = 0;
-  /// Weights are read from rotated copies so that they come from the cache level that they come from in a network: each
-  /// run of a case takes the next of as many adjacent copies as fill DeviceOptions::rotate_bytes.
-  bool rotate = false;
+  /// Of a case with a context: bytes of other data that a network touches between its last use of this buffer and the
+  /// call. The buffer is written that long before each timed call. < 0: not at all, as weights.
+  long reuse_bytes = -1;
 };
 
 /// One call: function(buffers...). Functions have Halide's argv calling convention.
@@ -41,6 +41,9 @@ struct CallSpec {
   int function = 0;          // index into Batch::functions
   std::vector<int> buffers;  // indices into Case::buffers, in the function's order; the output is the last one
 };
+
+/// A context larger than this would take longer to read than measuring is worth.
+inline constexpr long kMostContextBytes = 128L << 20;
 
 /// What is timed as one: one program, or all the calls of a network in order.
 struct Case {
@@ -54,6 +57,10 @@ struct Case {
   double sample_us = 100;       // shortest burst that makes a sample
   int max_samples = 30;         // 1..2000
   double sampling_s = 0.03;     // enough measuring; stops before when the spread of 5 samples or more is < 2 %
+  /// >= 0: so much other data is read before every timed call, untimed, as the rest of a network would; each call is
+  /// timed alone, and a sample is the median of some. < 0: calls follow each other, and a sample is the mean of a
+  /// burst.
+  long context_bytes = -1;
 };
 
 struct Batch {
@@ -72,7 +79,6 @@ struct DeviceOptions {
   std::string work_folder;       // for runner executables and data; made when missing
   std::string runtime_object;    // Halide's standalone runtime for the target; empty: not linked
   std::string halide_include;    // folder of HalideRuntime.h
-  long rotate_bytes = 0;         // how much weight data is rotated through; 0: four times the last-but-one cache level
 };
 
 class Device {

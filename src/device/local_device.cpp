@@ -87,7 +87,6 @@ class LocalDevice : public Device {
       throw EnvironmentError(fmt::format("cannot write the work folder {}: {}; choose another one",
                                          options_.work_folder, error ? error.message() : strerror(errno)));
     }
-    if (options_.rotate_bytes <= 0) options_.rotate_bytes = default_rotate_bytes(data_caches());
     remove_files_of_dead_processes(options_.work_folder);
   }
 
@@ -199,7 +198,7 @@ std::vector<Outcome> LocalDevice::measure(const Batch& batch, const std::functio
     if (done) done(i, outcomes[i]);
   }
 
-  const BatchText text = describe_batch(batch, runnable, options_.rotate_bytes, options_.threads);
+  const BatchText text = describe_batch(batch, runnable, options_.threads);
   std::vector<std::string_view> pieces = {text.text};
   pieces.insert(pieces.end(), text.values.begin(), text.values.end());
   write_file(files.data(), pieces);

@@ -61,9 +61,4 @@ std::string machine_description() {
   return text;
 }
 
-long default_rotate_bytes(const std::vector<Cache>& caches) {
-  if (caches.size() < 2) return 2 << 20;
-  return 4 * caches[caches.size() - 2].bytes;
-}
-
 }  // namespace sonar

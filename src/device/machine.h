@@ -16,9 +16,4 @@ std::vector<Cache> data_caches(const std::string& sysfs_folder = "/sys/devices/s
 /// "AMD EPYC, 2 cores, L1 32 KiB, L2 1 MiB, L3 32 MiB".
 std::string machine_description();
 
-/// Four times the last-but-one cache level: weights rotated through it come from the last one (of twice the level, some
-/// stayed: caches replace by no strict order). 2 MiB where caches are
-/// unknown.
-long default_rotate_bytes(const std::vector<Cache>& caches);
-
 }  // namespace sonar

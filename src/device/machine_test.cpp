@@ -30,15 +30,9 @@ TEST(Machine, CachesAreReadSmallestLevelFirst) {
   EXPECT_EQ(caches[0].bytes, 32 << 10);
   EXPECT_EQ(caches[1].bytes, 1 << 20);
   EXPECT_EQ(caches[2].bytes, 32 << 20);
-  EXPECT_EQ(default_rotate_bytes(caches), 4 << 20);
 }
 
-TEST(Machine, UnknownCaches) {
-  EXPECT_TRUE(data_caches("/no/such/folder").empty());
-  EXPECT_EQ(default_rotate_bytes({}), 2 << 20);
-  EXPECT_EQ(default_rotate_bytes({{1, 32 << 10}}), 2 << 20);
-  EXPECT_EQ(default_rotate_bytes({{1, 32 << 10}, {2, 1 << 20}}), 128 << 10);
-}
+TEST(Machine, UnknownCaches) { EXPECT_TRUE(data_caches("/no/such/folder").empty()); }
 
 TEST(Machine, DescriptionNamesTheCores) {
   const std::string text = machine_description();

@@ -98,7 +98,6 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("device.threads", c.device.threads, within(1, 4096));
   visit("device.batch", c.device.batch, within(1, 65536));
   visit("device.compiler", c.device.compiler, Rule{{}, 0, 0, false});
-  visit("device.rotate_kb", c.device.rotate_kb, within(0, 1 << 20));
   visit("device.peak_gflops", c.device.peak_gflops, at_least(0));
 }
 

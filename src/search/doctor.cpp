@@ -14,6 +14,7 @@
 
 #include "model/error.h"
 #include "policy/halving.h"
+#include "records/record_library.h"
 #include "search/candidates.h"
 #include "search/program_measurer.h"
 #include "search/start_device.h"
@@ -24,6 +25,8 @@ namespace sonar {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr double kDoctorSampling = 0.03;  // seconds, as a search spends on a program
 
 struct Finding {
   std::string name, text;
@@ -136,6 +139,17 @@ Health run_doctor(const Config& config, bool as_json) {
     parts = start_local_device(config, scratch.path);
     return parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target;
   });
+  if (parts.device && !config.search.records.empty())
+    check(findings, "records", [&]() -> std::string {
+      const std::string& path = config.search.records;
+      if (!fs::exists(path)) return path + " is made by the first run";
+      const RecordLibrary library(path, RecordLibrary::Mode::read_only);
+      const long fitting = library.records(parts.identity);
+      if (const std::string why = why_unused(library, parts.identity); fitting == 0 && !why.empty())
+        return fmt::format("{}: none fits this device: {}", path, why);
+      return fmt::format("{}: {} records of {} subgraphs fit this device", path, fitting,
+                         library.keys(parts.identity).size());
+    });
   if (parts.device && !probes.empty()) {
     const Target target = device_target(config);
     ProgramMeasurer measurer(*parts.compiler, *parts.device, measuring_cores(config));
@@ -143,6 +157,7 @@ Health run_doctor(const Config& config, bool as_json) {
     const Candidate& probe = probes.front();
     std::vector<std::shared_ptr<const ProgramSpace>> spaces;
     std::vector<Knobs> knobs;
+    const std::map<SubgraphKey, CallContext> contexts = call_contexts({&probe.uses});
     for (const SubgraphUse& use : probe.uses) {
       spaces.push_back(make_program_space(use.subgraph, target));
       knobs.push_back(spaces.back()->default_program());
@@ -152,8 +167,8 @@ Health run_doctor(const Config& config, bool as_json) {
       std::vector<SubgraphKey> keys;
       for (size_t i = 0; i < spaces.size(); ++i) {
         if (!latency.try_emplace(probe.uses[i].subgraph.key(), 0).second) continue;
-        programs.push_back({spaces[i], knobs[i], 0});
         keys.push_back(probe.uses[i].subgraph.key());
+        programs.push_back({spaces[i], knobs[i], 0, kDoctorSampling, contexts.at(keys.back())});
       }
       const auto began = std::chrono::steady_clock::now();
       std::string failure;
@@ -173,7 +188,8 @@ Health run_doctor(const Config& config, bool as_json) {
                          probe.architecture.name, duration(program_s));
     });
     check(findings, "clock", [&] {
-      std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0});
+      const CallContext& context = contexts.at(probe.uses.front().subgraph.key());
+      std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0, kDoctorSampling, context});
       std::vector<double> medians;
       measurer.measure(same, [&](size_t, const ProgramMeasurer::Result& result) {
         const Outcome& outcome = result.outcome;

@@ -1,11 +1,11 @@
 #include "search/measured_case.h"
 
 #include <cmath>
-#include <set>
 
 #include "device/random_values.h"
 #include "graph/reference.h"
 #include "model/random.h"
+#include "search/value_buffers.h"
 
 namespace sonar {
 namespace {
@@ -24,7 +24,7 @@ float value_scale(const Subgraph& s, Argument::Role role, size_t argument) {
   return static_cast<float>(std::sqrt(3.0 / fan_in));
 }
 
-std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs, bool rotate) {
+std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs) {
   std::vector<BufferSpec> result;
   const Subgraph& subgraph = space.subgraph();
   for (const Argument& argument : space.arguments(knobs)) {
@@ -41,7 +41,6 @@ std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs, b
       buffer.seed = input_seed(subgraph, result.size());
       buffer.scale = value_scale(subgraph, argument.role, result.size());
     }
-    buffer.rotate = rotate && argument.role == Argument::Role::weight;
     result.push_back(buffer);
   }
   return result;
@@ -76,9 +75,17 @@ std::vector<float> ExpectedOutputs::of(const Subgraph& subgraph) {
   return result;
 }
 
-Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, std::vector<float> expected) {
+Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, std::vector<float> expected,
+                  const CallContext& context) {
   Case one;
-  one.buffers = buffers(space, knobs, true);
+  one.buffers = buffers(space, knobs);
+  const std::vector<Argument> arguments = space.arguments(knobs);
+  for (size_t b = 0; b < arguments.size(); ++b) {
+    if (arguments[b].role == Argument::Role::input) one.buffers[b].reuse_bytes = context.input;
+    if (arguments[b].role == Argument::Role::residual) one.buffers[b].reuse_bytes = context.residual;
+    if (arguments[b].role == Argument::Role::output) one.buffers[b].reuse_bytes = context.output;
+  }
+  one.context_bytes = context.bytes;
   CallSpec call{function, {}};
   for (size_t b = 0; b < one.buffers.size(); ++b) call.buffers.push_back(static_cast<int>(b));
   one.calls = {call};
@@ -86,66 +93,6 @@ Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, s
   one.expected = std::move(expected);
   return one;
 }
-
-namespace {
-
-/// The buffers that hold a network's values, used again once nobody reads what they hold, as a deployed network's
-/// memory is: activations of one each would be cold when they are written, and the whole would be slower than its
-/// parts.
-class ValueBuffers {
- public:
-  explicit ValueBuffers(const std::vector<SubgraphUse>& uses) {
-    for (size_t i = 0; i < uses.size(); ++i)
-      for (int value : {uses[i].input, uses[i].residual, uses[i].output}) last_use_[value] = i;
-  }
-  bool holds(int value) const { return of_.count(value) > 0; }
-  int buffer(int value) const { return of_.at(value); }
-
-  /// A buffer for a value that comes from outside; never used again.
-  void keep(int value, BufferSpec buffer, std::vector<BufferSpec>& buffers) {
-    of_[value] = static_cast<int>(buffers.size());
-    buffers.push_back(std::move(buffer));
-  }
-  /// The smallest free buffer that is large enough, or else the largest one, which grows.
-  void write(int value, const BufferSpec& buffer, std::vector<BufferSpec>& buffers) {
-    int best = -1;
-    for (int candidate : free_) {
-      const long size = floats(buffers[candidate]), best_size = best < 0 ? 0 : floats(buffers[best]);
-      const bool fits = size >= floats(buffer), best_fits = best_size >= floats(buffer);
-      if (best < 0 || (fits != best_fits ? fits : fits ? size < best_size : size > best_size)) best = candidate;
-    }
-    if (best < 0) return keep(value, flat(floats(buffer)), buffers);
-    free_.erase(best);
-    if (floats(buffers[best]) < floats(buffer)) buffers[best] = flat(floats(buffer));
-    of_[value] = best;
-  }
-  /// After the use-th subgraph: what it was the last to read is free.
-  void end_use(const SubgraphUse& use, size_t index) {
-    for (int value : {use.input, use.residual})
-      if (written_.count(value) && last_use_.at(value) == index) free_.insert(of_.at(value));
-    written_.insert(use.output);
-  }
-
- private:
-  static long floats(const BufferSpec& buffer) {
-    long count = 1;
-    for (int extent : buffer.extents) count *= extent;
-    return count;
-  }
-  /// Programs read nothing of a buffer but where it is, so its shape may be any.
-  static BufferSpec flat(long floats) {
-    BufferSpec buffer;
-    buffer.extents = {static_cast<int>(floats)};
-    buffer.fill = BufferSpec::Fill::zero;
-    return buffer;
-  }
-
-  std::map<int, size_t> last_use_;
-  std::map<int, int> of_;
-  std::set<int> free_, written_;
-};
-
-}  // namespace
 
 Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                   const std::vector<Knobs>& knobs, const std::vector<int>& functions) {
@@ -155,7 +102,7 @@ Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::s
   for (size_t i = 0; i < uses.size(); ++i) {
     const SubgraphUse& use = uses[i];
     const std::vector<Argument> arguments = spaces[i]->arguments(knobs[i]);
-    const std::vector<BufferSpec> specs = buffers(*spaces[i], knobs[i], false);
+    const std::vector<BufferSpec> specs = buffers(*spaces[i], knobs[i]);
     const std::vector<long> sizes = subgraph_input_sizes(use.subgraph);
     CallSpec call{functions[i], {}};
     std::vector<std::vector<float>> inputs;

@@ -8,6 +8,7 @@
 #include "device/device.h"
 #include "graph/partition.h"
 #include "program/program_space.h"
+#include "search/call_context.h"
 
 namespace sonar {
 
@@ -22,8 +23,10 @@ class ExpectedOutputs {
   size_t values_ = 0;
 };
 
-/// One call of `function` (its place in the batch) on random values, weights rotated, compared with `expected`.
-Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, std::vector<float> expected);
+/// One call of `function` (its place in the batch) on random values, between the calls of a network that the context
+/// tells of, compared with `expected`.
+Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, std::vector<float> expected,
+                  const CallContext& context);
 
 /// A whole network, subgraph after subgraph, `functions[i]` for the i-th; activations flow from one to the next,
 /// weights are random, the result is compared with the reference.

@@ -206,8 +206,8 @@ std::vector<ProgramMeasurer::Result> ProgramMeasurer::State::run(std::vector<Ite
       continue;
     }
     const int function = static_cast<int>(batch.functions.size());
-    Case one =
-        program_case(*item.program.space, item.program.knobs, function, expected.of(item.program.space->subgraph()));
+    Case one = program_case(*item.program.space, item.program.knobs, function,
+                            expected.of(item.program.space->subgraph()), item.program.context);
     one.best_us = item.program.best_us;
     one.sampling_s = item.program.sampling_s;
     batch.objects.push_back(item.compiled.object);

@@ -10,12 +10,13 @@
 #include "graph/partition.h"
 #include "program/compiler.h"
 #include "program/program_space.h"
+#include "search/call_context.h"
 #include "search/core_claims.h"
 
 namespace sonar {
 
 /// Bumped whenever a time comes to mean something else: part of a record's identity.
-inline constexpr int kMeasuringProtocolVersion = 2;
+inline constexpr int kMeasuringProtocolVersion = 3;
 
 /// Where what runs. Compiling happens on the workers' own cores; where one of these is timed too, the two alternate.
 struct MeasuringCores {
@@ -28,6 +29,7 @@ struct ProgramToMeasure {
   Knobs knobs;
   double best_us = 0;        // of the subgraph so far: clearly slower programs are stopped early; 0: measured out
   double sampling_s = 0.03;  // spent on its samples; more lowers the noise
+  CallContext context = {};  // what the network touches between two calls
 };
 
 /// Callable from any thread.

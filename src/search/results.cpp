@@ -73,6 +73,9 @@ std::string tune_result(const std::string& folder, bool as_json) {
   if (networks.size() != 1) throw UserError(folder + ": is no run of `tune`; see `sonar front` for a search");
   std::map<SubgraphKey, std::map<Knobs, std::pair<double, std::string>>> latest;  // a later measurement replaces
   std::map<SubgraphKey, SubgraphResult> results;
+  std::map<SubgraphKey, std::string> defaults;  // the default programs
+  for (const EarlierRow& row : store.earlier())
+    if (row.default_program) defaults[row.subgraph] = row.knobs;
   std::map<long, MeasureJobRow> jobs;
   for (MeasureJobRow& job : store.measure_jobs()) jobs[job.id] = job;
   for (const ProgramRow& row : store.programs()) {
@@ -81,7 +84,11 @@ std::string tune_result(const std::string& folder, bool as_json) {
     if (purpose != MeasurePurpose::remeasure) ++result.programs;
     if (const auto* measurement = std::get_if<Measurement>(&row.outcome)) {
       latest[row.subgraph][row.knobs] = {measurement->median_us, row.knobs_text};
-      if (purpose == MeasurePurpose::fallback) result.default_us = measurement->median_us;
+      if (purpose == MeasurePurpose::fallback) defaults[row.subgraph] = row.knobs_text;
+      // The latest reading, as of the others.
+      const auto is_default = defaults.find(row.subgraph);
+      if (is_default != defaults.end() && is_default->second == row.knobs_text)
+        result.default_us = measurement->median_us;
     } else {
       ++result.failures[to_text(std::get<MeasureError>(row.outcome).kind)];
       latest[row.subgraph].erase(row.knobs);
@@ -94,7 +101,7 @@ std::string tune_result(const std::string& folder, bool as_json) {
   for (const EarlierRow& row : store.earlier()) {
     const auto found = results.find(row.subgraph);
     if (found == results.end() || !found->second.from_records || !row.latency_us) continue;
-    if (row.default_program) found->second.default_us = *row.latency_us;
+    if (row.default_program && !std::isfinite(found->second.default_us)) found->second.default_us = *row.latency_us;
     // The programs that were measured once more count as measured now.
     if (latest[row.subgraph].empty() && found->second.failures.empty() && *row.latency_us < found->second.latency_us)
       found->second.latency_us = *row.latency_us, found->second.best = row.knobs;

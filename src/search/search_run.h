@@ -128,8 +128,8 @@ class SearchRun {
   struct Answer {
     std::vector<Knobs> programs;  // the best known, fastest first; the default program last
     Knobs best;
-    double latency_us = 0;  // of `best`, as recorded until one was measured once more
-    size_t tried = 0;       // of `programs`
+    double latency_us = 0;  // of `best`, as recorded until it was measured in this run
+    std::set<Knobs> tried;  // of `programs`, by this run
     bool confirmed = false;
   };
 
@@ -145,6 +145,7 @@ class SearchRun {
   std::vector<Network> networks_;
   std::map<std::string, size_t> network_index_;
   std::unique_ptr<Tuning> tuning_;
+  std::map<SubgraphKey, CallContext> contexts_;  // in which programs are timed, over all candidates
   std::unique_ptr<RecordLibrary> library_;
   std::map<size_t, Answer> answers_;  // by index into tuning_
   long shared_ = 0;                   // arrival of the last program that the library was given

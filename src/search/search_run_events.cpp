@@ -93,7 +93,7 @@ void SearchRun::submit_remaining(const std::vector<MeasureJobRow>& jobs, double 
     task.job = job;
     for (size_t p = 0; p < job.programs.size(); ++p) {
       if (measured.count({job.id, static_cast<int>(p)})) continue;
-      ProgramToMeasure program{tuning_->space(subgraph), job.programs[p], 0, sampling_s};
+      ProgramToMeasure program{tuning_->space(subgraph), job.programs[p], 0, sampling_s, contexts_.at(job.subgraph)};
       if (job.purpose == MeasurePurpose::batch && std::isfinite(best)) program.best_us = best;
       task.programs.push_back(std::move(program));
       task.places.push_back(static_cast<int>(p));

@@ -20,7 +20,8 @@ constexpr size_t kBest = 64, kOthers = 64;
 constexpr size_t kForeign = 4096, kForeignEach = 64, kForeignLeast = 8;
 constexpr double kShareEvery = 2, kRetryEvery = 60;  // seconds
 constexpr size_t kShareAtOnce = 500;                 // programs in one transaction
-/// The best known program of an answered subgraph is measured once more; when it fails, the next ones and the default.
+/// The best known programs of an answered subgraph, the default one included, are measured once more: their records may
+/// be of other networks, between whose calls they took another time (search/call_context.h).
 constexpr size_t kAnswerPrograms = 4;
 constexpr double kAnswerSampling = 0.06;
 
@@ -207,34 +208,34 @@ void SearchRun::note_answer(const MeasureJobRow& job, const Knobs& knobs, const 
   const auto found = answers_.find(tuning_->index(job.subgraph));
   if (found == answers_.end()) return;
   Answer& answer = found->second;
-  ++answer.tried;
+  answer.tried.insert(knobs);
   const auto* measurement = std::get_if<Measurement>(&outcome);
-  if (measurement) {
+  if (measurement && (!answer.confirmed || measurement->median_us < answer.latency_us)) {
     answer.best = knobs;
+    answer.latency_us = measurement->median_us;
     answer.confirmed = true;
   }
-  answer.latency_us = measurement ? measurement->median_us : std::numeric_limits<double>::infinity();
+  if (!answer.confirmed) answer.latency_us = std::numeric_limits<double>::infinity();
 }
 
-/// Measures the best known program of each answered subgraph once more: the fastest of many noisy readings is too fast.
+/// Measures the best known programs of each answered subgraph once more, in this run's context; the fastest of many
+/// noisy readings is too fast besides.
 void SearchRun::confirm_answers() {
-  for (bool first = true;; first = false) {
-    std::vector<MeasureJobRow> jobs;
-    for (const auto& [subgraph, answer] : answers_) {
-      if (answer.confirmed || answer.tried >= answer.programs.size()) continue;
-      MeasureJobRow job;
-      job.round = round_.round;
-      job.subgraph = tuning_->key(subgraph);
-      job.purpose = MeasurePurpose::remeasure;
-      job.programs = {answer.programs[answer.tried]};
-      job.requested = 1;
-      jobs.push_back(std::move(job));
-    }
-    if (jobs.empty()) return;
-    if (first) say("finish", fmt::format("measuring the best known programs of {} subgraphs once more", jobs.size()));
-    submit_jobs(std::move(jobs), kAnswerSampling);
-    while (measuring()) pump();
+  std::vector<MeasureJobRow> jobs;
+  for (const auto& [subgraph, answer] : answers_) {
+    MeasureJobRow job;
+    job.round = round_.round;
+    job.subgraph = tuning_->key(subgraph);
+    job.purpose = MeasurePurpose::remeasure;
+    for (const Knobs& knobs : answer.programs)
+      if (!answer.tried.count(knobs)) job.programs.push_back(knobs);
+    job.requested = static_cast<int>(job.programs.size());
+    if (!job.programs.empty()) jobs.push_back(std::move(job));
   }
+  if (jobs.empty()) return;
+  say("finish", fmt::format("measuring the best known programs of {} subgraphs once more", jobs.size()));
+  submit_jobs(std::move(jobs), kAnswerSampling);
+  while (measuring()) pump();
 }
 
 /// Of `tune`: the budget of each subgraph, on average.

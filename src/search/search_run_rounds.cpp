@@ -201,6 +201,10 @@ bool SearchRun::begin_round() {
     least = std::min(least, further);
     most = std::max(most, further);
   }
+  if (purpose_ == Purpose::tune && answers_.size() == tuning_->count()) {
+    say("round", "every subgraph is answered from records: nothing is left to try");
+    return true;
+  }
   std::string text = fmt::format("{} of {}: {} networks", k + 1, rounds_, round_.networks.size());
   if (purpose_ != Purpose::tune)
     text += fmt::format(", {} further steps each",

@@ -243,6 +243,9 @@ void SearchRun::start_device() {
       if (added) subgraphs.push_back(parse_subgraph(key));
       network.subgraphs.emplace_back(place->second, count);
     }
+  std::vector<const std::vector<SubgraphUse>*> all;
+  for (const Network& network : networks_) all.push_back(&network.candidate.uses);
+  contexts_ = call_contexts(all);
   const std::string scheduler = config_.search.scheduler;
   const Target target = device_target(config_);
   if (purpose_ == Purpose::train) return;

@@ -35,7 +35,6 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
   device.compiler = config.device.compiler;
   device.work_folder = work_folder + "/runners";
   device.runtime_object = parts.compiler->runtime_object();
-  device.rotate_bytes = config.device.rotate_kb * 1024;
   device.halide_include = SONAR_HALIDE_INCLUDE;
   parts.device = make_local_device(device);
 

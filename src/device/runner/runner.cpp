@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstdarg>
@@ -47,6 +48,7 @@ extern const int sonar_function_count;
 // Weak: objects that are not Halide's come without its runtime.
 __attribute__((weak)) halide_error_handler_t halide_set_error_handler(halide_error_handler_t handler);
 __attribute__((weak)) int halide_set_num_threads(int n);
+__attribute__((weak)) int halide_do_par_for(void* context, halide_task_t task, int min, int size, uint8_t* closure);
 }
 
 namespace {
@@ -55,8 +57,9 @@ using sonar::MeasureErrorKind;
 
 constexpr size_t zone_bytes = 4096;  // watched on either side of each buffer
 constexpr unsigned char zone_byte = 0xd3;
-constexpr size_t alignment = 128;  // of buffers and of rotated copies
-constexpr double rotated_limit_bytes = 256.0 * (1 << 20);
+constexpr size_t alignment = 128;                          // of buffers
+constexpr size_t line_bytes = 64;                          // no cache line is shorter
+constexpr size_t most_calls = 64;                          // in one sample of calls that are timed alone
 constexpr double program_memory_bytes = 4.0 * (1u << 30);  // that a program may allocate for itself
 constexpr double clearly_slower = 1.5;                     // than the best known: no more samples
 constexpr double small_spread = 0.02;
@@ -87,7 +90,7 @@ struct Buffer {
   uint64_t seed = 0;
   float scale = 1;
   size_t block = 0, rows = 0, run = 0, unit = 1, winograd = 0;
-  bool rotate = false;
+  long reuse_bytes = -1;  // < 0: not touched between calls
   std::string path;
   size_t count = 1;  // product of extents
 };
@@ -104,10 +107,10 @@ struct Case {
   const float* expected = nullptr;
   double tolerance = 0, best_us = 0, time_limit_s = 0, sample_us = 0, sampling_s = 0;
   size_t max_samples = 0;
+  long context_bytes = -1;  // < 0: calls follow each other in bursts
 };
 
 struct Batch {
-  double rotate_bytes = 0;
   int threads = 1;
   size_t file_bytes = 0;
   std::vector<Case> cases;
@@ -161,7 +164,7 @@ Buffer parse_buffer(Words& words) {
   buffer.run = static_cast<size_t>(words.integer());
   buffer.unit = static_cast<size_t>(words.integer());
   buffer.winograd = static_cast<size_t>(words.integer());
-  buffer.rotate = words.integer() != 0;
+  buffer.reuse_bytes = words.integer();
   buffer.extents.resize(static_cast<size_t>(words.integer()));
   for (int& extent : buffer.extents) {
     extent = static_cast<int>(words.integer());
@@ -191,8 +194,6 @@ Batch read_batch(const char* path) {
   Words words(bytes, bytes + text_bytes);
   for (int i = 0; i < 3; ++i) words.word();
 
-  words.expect("rotate_bytes");
-  batch.rotate_bytes = words.real();
   words.expect("threads");
   batch.threads = static_cast<int>(words.integer());
   words.expect("expected");
@@ -220,6 +221,7 @@ Batch read_batch(const char* path) {
     c.sample_us = words.real();
     c.max_samples = static_cast<size_t>(words.integer());
     c.sampling_s = words.real();
+    c.context_bytes = words.integer();
     for (Buffer& buffer : c.buffers) buffer = parse_buffer(words);
     for (Call& call : c.calls) {
       words.expect("call");
@@ -253,32 +255,27 @@ int result_pipe = -1;
 
 size_t round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-// The memory of one buffer: an inaccessible page, a zone of known bytes, the copies, another zone, another such page.
+// The memory of one buffer: an inaccessible page, a zone of known bytes, the values, another zone, another such page.
 struct Region {
   unsigned char* zone_begin = nullptr;
   unsigned char* data = nullptr;
   unsigned char* data_end = nullptr;
   unsigned char* zone_end = nullptr;
-  size_t bytes = 0, stride = 0, copies = 1;
+  size_t bytes = 0;
   uint64_t checksum = 0;
-
-  unsigned char* copy(size_t i) const { return data + i * stride; }
 };
 
-Region make_region(size_t bytes, size_t copies, size_t offset) {
+Region make_region(size_t bytes, size_t offset) {
   Region region;
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   region.bytes = bytes;
-  region.copies = copies;
-  region.stride = round_up(bytes, alignment);
-  const size_t data_bytes = (copies - 1) * region.stride + bytes;
-  const size_t inner = round_up(zone_bytes + offset + data_bytes + zone_bytes, page);
+  const size_t inner = round_up(zone_bytes + offset + bytes + zone_bytes, page);
   void* memory = mmap(nullptr, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) finish_error(MeasureErrorKind::device_unreachable, "no memory for the buffers");
   region.zone_begin = static_cast<unsigned char*>(memory) + page;
   region.zone_end = region.zone_begin + inner;
   region.data = region.zone_begin + zone_bytes + offset;
-  region.data_end = region.data + data_bytes;
+  region.data_end = region.data + bytes;
   if (mprotect(region.zone_begin, inner, PROT_READ | PROT_WRITE) != 0) {
     finish_error(MeasureErrorKind::device_unreachable, "no memory for the buffers");
   }
@@ -335,7 +332,6 @@ void fill(const Buffer& buffer, const Region& region) {
       }
     }
   }
-  for (size_t i = 1; i < region.copies; ++i) memcpy(region.copy(i), region.data, region.bytes);
 }
 
 // ---- A case ready to run -------------------------------------------------------------------------------------------
@@ -346,24 +342,13 @@ struct Prepared {
   std::vector<char> results;  // written, and begun as zeros: what they hold comes from the calls alone
   std::vector<std::vector<halide_dimension_t>> dimensions;
   std::vector<halide_buffer_t> descriptors;
-  std::vector<size_t> rotating;  // buffers with several copies
-  size_t copies = 1, current_copy = 0;
   std::vector<std::vector<void*>> arguments;  // of each call
+  std::vector<size_t> touched;                // between calls, the one touched longest ago first
 };
 
-size_t copies_to_rotate(const Case& c, double rotate_bytes) {
-  double bytes = 0;
-  for (const Buffer& buffer : c.buffers) {
-    if (buffer.rotate) bytes += static_cast<double>(round_up(buffer.count * sizeof(float), alignment));
-  }
-  if (bytes == 0) return 1;
-  return static_cast<size_t>(std::max(1.0, std::min(std::ceil(rotate_bytes / bytes), rotated_limit_bytes / bytes)));
-}
-
-Prepared prepare(const Case& c, double rotate_bytes) {
+Prepared prepare(const Case& c) {
   Prepared p;
   const size_t n = c.buffers.size();
-  p.copies = copies_to_rotate(c, rotate_bytes);
   p.written.assign(n, 0);
   for (const Call& call : c.calls) p.written[static_cast<size_t>(call.buffers.back())] = 1;
   p.results = p.written;
@@ -375,10 +360,10 @@ Prepared prepare(const Case& c, double rotate_bytes) {
     // Buffers that all began at the same offset in their pages would fight for the same cache sets, which those of a
     // network, cut from one arena, do not.
     const size_t offset = i * 5 % 32 * alignment;
-    p.regions.push_back(make_region(buffer.count * sizeof(float), buffer.rotate ? p.copies : 1, offset));
+    p.regions.push_back(make_region(buffer.count * sizeof(float), offset));
     fill(buffer, p.regions[i]);
     p.regions[i].checksum = checksum(p.regions[i].data, p.regions[i].bytes);
-    if (p.regions[i].copies > 1) p.rotating.push_back(i);
+    if (buffer.reuse_bytes >= 0) p.touched.push_back(i);
 
     int stride = 1;
     for (int extent : buffer.extents) {
@@ -402,6 +387,10 @@ Prepared prepare(const Case& c, double rotate_bytes) {
     for (int buffer : call.buffers) arguments.push_back(&p.descriptors[static_cast<size_t>(buffer)]);
     p.arguments.push_back(arguments);
   }
+  // Of those touched at the same time, the last call's output first and its input last.
+  std::reverse(p.touched.begin(), p.touched.end());
+  std::stable_sort(p.touched.begin(), p.touched.end(),
+                   [&](size_t a, size_t b) { return c.buffers[a].reuse_bytes > c.buffers[b].reuse_bytes; });
   return p;
 }
 
@@ -422,12 +411,100 @@ double run(const Case& c, Prepared& p, long times) {
         finish_error(MeasureErrorKind::crash, text("call %zu returned %d: %s", k, status, halide_message));
       }
     }
-    if (!p.rotating.empty()) {
-      p.current_copy = p.current_copy + 1 == p.copies ? 0 : p.current_copy + 1;
-      for (size_t buffer : p.rotating) p.descriptors[buffer].host = p.regions[buffer].copy(p.current_copy);
-    }
   }
   return now_us() - start;
+}
+
+// ---- What the rest of a network does between two calls -------------------------------------------------------------
+
+// Stands for the other weights and activations. Filled before the cases are forked off, which only read it.
+const unsigned char* context_memory = nullptr;
+
+void make_context(const Batch& batch) {
+  long bytes = 0;
+  for (const Case& c : batch.cases) bytes = std::max(bytes, c.context_bytes);
+  if (bytes <= 0) return;
+  void* memory = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) refuse(text("no memory for a context of %ld bytes", bytes));
+  memset(memory, 1, static_cast<size_t>(bytes));  // pages never written would all be one page
+  context_memory = static_cast<const unsigned char*>(memory);
+}
+
+void read_context(size_t begin, size_t end) {
+  uint64_t sum = 0;
+  for (size_t i = begin; i < end; i += line_bytes) {
+    uint64_t word;
+    memcpy(&word, context_memory + i, sizeof word);
+    sum += word;
+  }
+  asm volatile("" : : "r"(sum));  // it is used
+}
+
+/// Writes what is there, a word of each line, as the program that wrote it last would leave it.
+void rewrite(unsigned char* begin, unsigned char* end) {
+  for (unsigned char* at = begin; at < end; at += line_bytes) {
+    volatile uint32_t* word = reinterpret_cast<uint32_t*>(at);
+    *word = *word;
+  }
+}
+
+/// Stands for the code of the others: more than a nearest instruction cache holds.
+__attribute__((noinline)) void run_other_code() { asm volatile(".rept 65536\n\tnop\n\t.endr"); }
+
+struct Pass {
+  const Case* c;
+  const Prepared* p;
+  int threads;
+  std::atomic<int> arrived;
+};
+
+/// The share of one thread: all of the context, since each has caches of its own, and its part of the activations.
+int pass_part(void*, int part, uint8_t* closure) {
+  Pass& pass = *reinterpret_cast<Pass*>(closure);
+  const size_t n = static_cast<size_t>(pass.threads), part_number = static_cast<size_t>(part);
+  // No thread may take two parts: each waits for all others, unless one does not come at all.
+  if (n > 1) {
+    const double patience_us = now_us() + 1000;
+    ++pass.arrived;
+    while (pass.arrived < pass.threads && now_us() < patience_us) {
+    }
+  }
+  run_other_code();
+  size_t left = static_cast<size_t>(pass.c->context_bytes);
+  const size_t all = left;
+  for (size_t buffer : pass.p->touched) {
+    const size_t then = std::min(left, static_cast<size_t>(pass.c->buffers[buffer].reuse_bytes));
+    read_context(all - left, all - then);
+    left = then;
+    const Region& region = pass.p->regions[buffer];
+    const size_t lines = (region.bytes + line_bytes - 1) / line_bytes;
+    rewrite(region.data + lines * part_number / n * line_bytes,
+            std::min(region.data + lines * (part_number + 1) / n * line_bytes, region.data_end));
+  }
+  read_context(all - left, all);
+  return 0;
+}
+
+/// Leaves the caches as the rest of the network leaves them to this case's call.
+void pass_by(const Case& c, const Prepared& p, int threads) {
+  if (!halide_do_par_for) threads = 1;
+  Pass pass{&c, &p, threads, {0}};
+  uint8_t* closure = reinterpret_cast<uint8_t*>(&pass);
+  if (threads > 1)
+    halide_do_par_for(nullptr, pass_part, 0, threads, closure);
+  else
+    pass_part(nullptr, 0, closure);
+}
+
+/// What two looks at the clock take with nothing between them.
+double clock_us() {
+  std::vector<double> empty(101);
+  for (double& us : empty) {
+    const double start = now_us();
+    us = now_us() - start;
+  }
+  std::sort(empty.begin(), empty.end());
+  return empty[empty.size() / 2];
 }
 
 // ---- Is the answer right? ------------------------------------------------------------------------------------------
@@ -454,9 +531,8 @@ void check_inputs(const Prepared& p) {
   for (size_t i = 0; i < p.regions.size(); ++i) {
     const Region& region = p.regions[i];
     if (p.written[i]) continue;
-    bool same = checksum(region.data, region.bytes) == region.checksum;
-    for (size_t k = 1; k < region.copies && same; ++k) same = memcmp(region.copy(k), region.data, region.bytes) == 0;
-    if (!same) finish_error(MeasureErrorKind::wrong_answer, text("wrote into buffer %zu, which is an input", i));
+    if (checksum(region.data, region.bytes) != region.checksum)
+      finish_error(MeasureErrorKind::wrong_answer, text("wrote into buffer %zu, which is an input", i));
   }
 }
 
@@ -501,28 +577,68 @@ struct Timing {
   bool stopped_early = false;
 };
 
-/// Runs in one burst so that it lasts sample_us, and that burst, which is the first sample: all before it was warm-up.
-long calibrate(const Case& c, Prepared& p, double& burst_us) {
-  long runs = 1;
-  for (;;) {
-    burst_us = run(c, p, runs);
-    if (burst_us >= c.sample_us) return runs;
-    const double needed = 1.2 * static_cast<double>(runs) * c.sample_us / std::max(burst_us, 0.01);
-    runs = std::max(runs + 1, static_cast<long>(std::min(needed, 10.0 * static_cast<double>(runs))));
-  }
-}
+/// Takes samples. Calls in bursts: a sample is the mean of one. Calls alone: it is the median of some.
+class Sampler {
+ public:
+  Sampler(const Case& c, Prepared& p, int threads) : c_(c), p_(p), threads_(threads), clock_us_(clock_us()) {}
 
-Timing measure(const Case& c, Prepared& p, double case_start_us) {
+  /// Finds how many calls make a sample that lasts sample_us, all that is done between them included. Returns the first
+  /// sample; what went before was warm-up.
+  double first() {
+    calls_ = 1;
+    for (;;) {
+      const double result = next();
+      if (wall_us_ >= c_.sample_us || (alone() && calls_ >= static_cast<long>(most_calls))) return result;
+      const double needed = 1.2 * static_cast<double>(calls_) * c_.sample_us / std::max(wall_us_, 0.01);
+      calls_ = std::max(calls_ + 1, static_cast<long>(std::min(needed, 10.0 * static_cast<double>(calls_))));
+      if (alone()) calls_ = std::min(calls_, static_cast<long>(most_calls));
+    }
+  }
+
+  /// Microseconds of one call.
+  double next() {
+    const double start = now_us();
+    double result;
+    if (alone()) {
+      times_.clear();
+      for (long i = 0; i < calls_; ++i) {
+        pass_by(c_, p_, threads_);
+        times_.push_back(run(c_, p_, 1));
+      }
+      std::sort(times_.begin(), times_.end());
+      // A program may be quicker than the clock can tell, but it takes some time.
+      result = std::max(sonar::quantile(times_.data(), times_.size(), 0.5) - clock_us_, 1e-3);
+    } else {
+      result = run(c_, p_, calls_) / static_cast<double>(calls_);
+    }
+    wall_us_ = now_us() - start;
+    return result;
+  }
+
+  long calls() const { return calls_; }        // in a sample
+  double wall_us() const { return wall_us_; }  // that the last sample took
+
+ private:
+  bool alone() const { return c_.context_bytes >= 0; }
+
+  const Case& c_;
+  Prepared& p_;
+  int threads_;
+  double clock_us_;
+  long calls_ = 1;
+  double wall_us_ = 0;
+  std::vector<double> times_;
+};
+
+Timing measure(const Case& c, Prepared& p, int threads, double case_start_us) {
   Timing timing;
-  double burst_us;
-  const long runs = calibrate(c, p, burst_us);
-  const double run_us = burst_us / static_cast<double>(runs);
-  const double start_us = now_us() - burst_us;
+  Sampler sampler(c, p, threads);
+  double sample = sampler.first();
+  const double start_us = now_us() - sampler.wall_us();
   std::vector<double> sorted;
   for (;;) {
-    const double sample = burst_us / static_cast<double>(runs);
     timing.samples_us.push_back(sample);
-    timing.runs += runs;
+    timing.runs += sampler.calls();
     sorted.insert(std::upper_bound(sorted.begin(), sorted.end(), sample), sample);
     const size_t n = sorted.size();
     if (c.best_us > 0 && n >= 2 && sorted[0] > clearly_slower * c.best_us) {
@@ -533,9 +649,9 @@ Timing measure(const Case& c, Prepared& p, double case_start_us) {
     if (n >= c.max_samples) return timing;
     if (n >= enough_samples && sonar::relative_spread(sorted.data(), n) < small_spread) return timing;
     if (n >= fewest_samples && now - start_us >= c.sampling_s * 1e6) return timing;
-    // One more burst, or the check after it, might run into the time limit, and a slow program is not a failed one.
-    if (now - case_start_us + 2 * burst_us + run_us > 0.8e6 * c.time_limit_s) return timing;
-    burst_us = run(c, p, runs);
+    // One more sample, or the check after it, might run into the time limit, and a slow program is not a failed one.
+    if (now - case_start_us + 2 * sampler.wall_us() + sample > 0.8e6 * c.time_limit_s) return timing;
+    sample = sampler.next();
   }
 }
 
@@ -550,20 +666,20 @@ void limit(decltype(RLIMIT_AS) resource, double value) {
 [[noreturn]] void run_case(const Batch& batch, const Case& c) {
   const double start_us = now_us();
   double bytes = static_cast<double>(batch.file_bytes);
-  const double copies = static_cast<double>(copies_to_rotate(c, batch.rotate_bytes));
-  for (const Buffer& buffer : c.buffers) {
-    bytes += static_cast<double>(buffer.count) * sizeof(float) * (buffer.rotate ? copies + 1 : 2) + 8 * zone_bytes;
-  }
+  for (const Case& other : batch.cases)
+    bytes = std::max(bytes, static_cast<double>(batch.file_bytes + std::max(0L, other.context_bytes)));
+  for (const Buffer& buffer : c.buffers)
+    bytes += static_cast<double>(buffer.count) * sizeof(float) * 2 + 8 * zone_bytes;
   limit(RLIMIT_AS, program_memory_bytes + bytes);
   limit(RLIMIT_CPU, std::ceil(c.time_limit_s * batch.threads) + 2);
   limit(RLIMIT_CORE, 0);
   if (halide_set_error_handler) halide_set_error_handler(keep_halide_message);
   if (halide_set_num_threads) halide_set_num_threads(batch.threads);
 
-  Prepared prepared = prepare(c, batch.rotate_bytes);
+  Prepared prepared = prepare(c);
   run_and_check(c, prepared);
   run_and_check(c, prepared);
-  const Timing timing = measure(c, prepared, start_us);
+  const Timing timing = measure(c, prepared, batch.threads, start_us);
   check(c, prepared);
   run_and_check(c, prepared);
 
@@ -671,6 +787,7 @@ int main(int argc, char** argv) {
   puts("sonar-runner 1");
   fflush(stdout);
   const Batch batch = read_batch(argv[1]);
+  make_context(batch);
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);

@@ -279,42 +279,65 @@ TEST(Runner, ScaleScales) {
   EXPECT_EQ(failure(measure_kernel(copy, {in, zero_buffer({50})}, values_of(in))), "");
 }
 
-TEST(Runner, RotatedWeightsFillTheRotatedBytes) {
-  // After 200 calls, the number of distinct addresses of the first buffer is the (failing) return value.
-  const char* count_addresses = R"(
-    static float *seen[64];
-    static int n, calls;
-    int known = 0;
-    for (int i = 0; i < n; ++i) known |= seen[i] == DATA(0);
-    if (!known && n < 64) seen[n++] = DATA(0);
-    if (n > 1 && seen[n - 1] - seen[n - 2] != 256) return -1000;
-    DATA(1)[0] = DATA(0)[255];
-    if (++calls == 200) return -n;)";
-  const TestFolder folder;
-  Batch batch;
-  batch.objects = {kernel_object("count_addresses", count_addresses)};
-  batch.functions = {"count_addresses"};
-  batch.cases = {one_call(0, {random_buffer({256}, 1), zero_buffer({1})}, {})};  // 1024 bytes of weights
-  batch.cases[0].expected = {values_of(batch.cases[0].buffers[0])[255]};
-  const auto copies = [&](long rotate_bytes) {
-    DeviceOptions options = test_device_options(folder.path());
-    options.rotate_bytes = rotate_bytes;
-    return failure(make_local_device(options)->measure(batch)[0]);
-  };
-  EXPECT_EQ(copies(10 * 1024), "crash: call 0 returned -1: ");  // unless it is asked for, nothing rotates
-  batch.cases[0].buffers[0].rotate = true;
-  EXPECT_EQ(copies(1), "crash: call 0 returned -1: ");
-  EXPECT_EQ(copies(1024), "crash: call 0 returned -1: ");
-  EXPECT_EQ(copies(1025), "crash: call 0 returned -2: ");
-  EXPECT_EQ(copies(10 * 1024), "crash: call 0 returned -10: ");
+// The calls of a case with a context are each timed alone, between untimed passes.
+TEST(Runner, ACallBetweenOthersIsTimedAlone) {
+  const auto buffers = in_and_out(1000);
+  Case c = one_call(0, buffers, values_of(buffers[0]));
+  c.context_bytes = 1 << 20;
+  c.buffers[0].reuse_bytes = 0;
+  c.buffers[1].reuse_bytes = 1 << 16;
+  const Outcome outcome = measure_kernel(copy, c);
+  ASSERT_EQ(failure(outcome), "");
+  const Measurement& m = std::get<Measurement>(outcome);
+  EXPECT_GT(m.minimum_us, 0);
+  EXPECT_LE(m.minimum_us, m.median_us);
+  EXPECT_GE(m.runs, static_cast<long>(m.samples_us.size()));
+
+  // Reading the context takes longer than the call; none of that is the call's.
+  c.expected.clear();
+  c.context_bytes = 64 << 20;
+  c.max_samples = 3;
+  const Outcome nothing = measure_kernel("", c);
+  ASSERT_EQ(failure(nothing), "");
+  EXPECT_LT(std::get<Measurement>(nothing).minimum_us, 1000) << "64 MiB take longer than that";
 }
 
-TEST(Runner, AWriteIntoARotatedCopyIsSeen) {
-  Case c = one_call(0, {random_buffer({256}, 1), zero_buffer({1})}, {});
-  c.buffers[0].rotate = true;
-  EXPECT_EQ(failure(measure_kernel(
-                "static float *first; if (!first) first = DATA(0); if (DATA(0) != first) DATA(0)[3] = 9;", c)),
+TEST(Runner, NothingIsChangedBetweenCalls) {
+  // Inputs are written again with what they hold; what the program leaves in its output stays until the next call.
+  const auto buffers = in_and_out(1000);
+  Case c = one_call(0, buffers, values_of(buffers[0]));
+  c.context_bytes = 4096;
+  for (BufferSpec& buffer : c.buffers) buffer.reuse_bytes = 0;
+  EXPECT_EQ(
+      failure(measure_kernel("static int calls; for (int i = 0; calls > 2 && i < COUNT(1); ++i) if (DATA(1)[i] != "
+                             "DATA(0)[i]) return -7; ++calls; " +
+                                 std::string(copy),
+                             c)),
+      "crash: call 0 returned -7: ");  // the last checked run begins on NaNs
+}
+
+TEST(Runner, FaultsBetweenOtherCallsAreSeen) {
+  const auto buffers = in_and_out(100);
+  Case c = one_call(0, buffers, values_of(buffers[0]));
+  c.context_bytes = 1 << 16;
+  c.buffers[0].reuse_bytes = c.buffers[1].reuse_bytes = 0;
+  const auto failure_of = [&](const std::string& more) { return failure(measure_kernel(std::string(copy) + more, c)); };
+  EXPECT_NE(failure_of("static int calls; if (++calls > 3) DATA(1)[7] += 1;").find("the first at index 7"),
+            std::string::npos);
+  EXPECT_EQ(failure_of("static int calls; if (++calls > 3) DATA(0)[50] += 1;"),
             "wrong answer: wrote into buffer 0, which is an input");
+  EXPECT_NE(failure_of("DATA(1)[100] = 0;").find("wrote outside buffer 1"), std::string::npos);
+}
+
+TEST(Runner, AClearlySlowerProgramIsStoppedBetweenOtherCallsToo) {
+  Case c = one_call(0, in_and_out(1), {});
+  c.context_bytes = 1 << 16;
+  c.best_us = 100;
+  c.max_samples = 100;
+  const Outcome outcome = measure_kernel("struct timespec t = {0, 1000000}; nanosleep(&t, 0);", c);
+  ASSERT_EQ(failure(outcome), "");
+  EXPECT_TRUE(std::get<Measurement>(outcome).stopped_early);
+  EXPECT_EQ(std::get<Measurement>(outcome).samples_us.size(), 2u);
 }
 
 TEST(Runner, SeveralCallsMakeOneSample) {
