@@ -13,6 +13,7 @@
 
 #include "sonar/config.h"
 #include "sonar/error.h"
+#include "sonar/evaluate.h"
 
 namespace sonar {
 

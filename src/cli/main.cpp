@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
   setup_single(app, exit_code);
   setup_records(app);
   setup_check(app, exit_code);
+  setup_evaluate(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {  // --help, --version

@@ -35,6 +35,7 @@ TaskScheduler::TaskScheduler(std::vector<Task> tasks, SchedulerRule rule, uint64
   for (Task& task : tasks) {
     State state;
     state.kind = kinds.emplace(task.key.substr(0, task.key.find('-')), kinds.size()).first->second;
+    state.key_hash = stable_hash(task.key);
     state.task = std::move(task);
     state.history.push_back({kInfinity, 1});
     states_.push_back(std::move(state));
@@ -51,12 +52,18 @@ size_t TaskScheduler::checked(size_t task) const {
 void TaskScheduler::set_occurrences(const std::vector<long>& occurrences) {
   if (occurrences.size() != states_.size())
     throw InternalError(fmt::format("TaskScheduler: {} occurrences for {} tasks", occurrences.size(), states_.size()));
-  for (size_t i = 0; i < states_.size(); ++i) states_[i].occurrences = occurrences[i];
+  live_ = 0;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_[i].occurrences = occurrences[i];
+    live_ += occurrences[i] > 0;
+  }
 }
 
 void TaskScheduler::tell_default(size_t task, double latency_us) {
   check_latency(latency_us);
-  states_[checked(task)].history[0].best_us = latency_us;
+  State& state = states_[checked(task)];
+  state.history[0].best_us = latency_us;
+  note_gain(state);
 }
 
 void TaskScheduler::tell_batch(size_t task, double best_latency_us, long programs, bool exhausted) {
@@ -65,6 +72,7 @@ void TaskScheduler::tell_batch(size_t task, double best_latency_us, long program
   state.history.push_back({best_latency_us, state.history.back().programs + static_cast<double>(programs)});
   state.busy = false;
   state.exhausted = exhausted;
+  note_gain(state);
 }
 
 void TaskScheduler::cancel(size_t task) { states_[checked(task)].busy = false; }
@@ -92,8 +100,9 @@ int TaskScheduler::ask() {
     const State& state = states_[i];
     if (state.occurrences <= 0 || state.busy || state.exhausted) continue;
     const double value = priority(state, live_batches / live, best_throughput);
-    const uint64_t draw = derive_seed(draw_seed, state.task.key);
-    if (chosen >= 0 && (value < highest || (value == highest && draw <= highest_draw))) continue;
+    if (chosen >= 0 && value < highest) continue;
+    const uint64_t draw = Random(draw_seed ^ state.key_hash)();  // derive_seed of the key
+    if (chosen >= 0 && value == highest && draw <= highest_draw) continue;
     chosen = static_cast<int>(i);
     highest = value;
     highest_draw = draw;
@@ -108,21 +117,26 @@ double TaskScheduler::priority(const State& state, double mean_batches,
   if (batches == 0) return kInfinity;
   const double best = state.history.back().best_us;
   if (std::isinf(best)) return batches <= mean_batches ? kInfinity : -1;
-  const double per_run = rule_ == SchedulerRule::paper ? decrease(state.history[state.history.size() - 2].best_us, best)
-                                                       : gradient(state, best_throughput[state.kind]);
+  if (rule_ == SchedulerRule::paper) return static_cast<double>(state.occurrences) * state.gain;
+  const double throughput = best_throughput[state.kind];
+  const double floor = throughput > 0 ? state.task.macs / throughput / 2 : 0;
+  const double per_run = state.gain * (best - floor) / state.history.back().programs;
   return static_cast<double>(state.occurrences) * per_run;
 }
 
-double TaskScheduler::gradient(const State& state, double best_throughput) const {
+void TaskScheduler::note_gain(State& state) const {
   const std::vector<Step>& history = state.history;
   const Step& now = history.back();
+  if (history.size() < 2 || std::isinf(now.best_us)) return;
+  if (rule_ == SchedulerRule::paper) {
+    state.gain = decrease(history[history.size() - 2].best_us, now.best_us);
+    return;
+  }
   const Step& before = history[history.size() - 1 - std::min(kRecentBatches, history.size() - 1)];
   double recent = 0;
   if (now.programs > before.programs)
     recent = std::log1p(decrease(before.best_us, now.best_us) / now.best_us) / std::log(now.programs / before.programs);
-  const double elasticity = kRecentWeight * recent + (1 - kRecentWeight) * kUsualElasticity;
-  const double floor = best_throughput > 0 ? state.task.macs / best_throughput / 2 : 0;
-  return elasticity * (now.best_us - floor) / now.programs;
+  state.gain = kRecentWeight * recent + (1 - kRecentWeight) * kUsualElasticity;
 }
 
 }  // namespace sonar

@@ -56,6 +56,12 @@ class TaskScheduler {
 
   long batches(size_t task) const { return static_cast<long>(states_[checked(task)].history.size()) - 1; }
   double best_latency_us(size_t task) const { return states_[checked(task)].history.back().best_us; }
+  /// Tried, those of a batch that is out not counted, the default program counted.
+  long programs(size_t task) const { return static_cast<long>(states_[checked(task)].history.back().programs); }
+  bool busy(size_t task) const { return states_[checked(task)].busy; }
+  bool exhausted(size_t task) const { return states_[checked(task)].exhausted; }
+  /// Tasks that occur in the current candidate set.
+  size_t live() const { return live_; }
 
  private:
   struct Step {
@@ -64,17 +70,19 @@ class TaskScheduler {
   };
   struct State {
     Task task;
-    size_t kind = 0;  // equal for similar tasks
+    size_t kind = 0;        // equal for similar tasks
+    uint64_t key_hash = 0;  // of the draw that breaks ties
     long occurrences = 0;
     bool busy = false, exhausted = false;
     std::vector<Step> history;  // [0] is the default program, then one per batch
+    double gain = 0;            // paper: decrease in the last batch, microseconds; gradient: e
   };
   size_t checked(size_t task) const;
+  void note_gain(State& state) const;
   double priority(const State& state, double mean_batches, const std::vector<double>& best_throughput) const;
-  double gradient(const State& state, double best_throughput) const;
 
   std::vector<State> states_;
-  size_t kinds_ = 0;
+  size_t kinds_ = 0, live_ = 0;
   SchedulerRule rule_;
   uint64_t seed_;
 };

@@ -1,0 +1,36 @@
+// Judging a search: replays of recorded traces, and ranks of any table of points (docs/evaluation.md). Part of the
+// public API; sonar.h includes it.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+namespace sonar {
+
+struct ReplayOptions {
+  std::string algorithm = "pareto";
+  std::map<std::string, std::string> settings;   // of the algorithm
+  double speedup = 0;                            // budget = what brute force costs / speedup, on both ledgers
+  double train_budget_s = 0, tune_budget_s = 0;  // instead of the speed-up, recorded seconds; 0: by the speed-up
+  long seeds = 1;                                // replays, with seeds 1, 2, ...
+  long candidates = 0;                           // sampled from the trace; 0: all
+  double threshold_ms = 0;                       // of "threshold"
+  std::string survivors = "paper";               // paper, at-most-half
+  std::string share = "steps";                   // steps, seconds
+  std::string scheduler = "gradient";            // gradient, paper
+  long batch_programs = 64;                      // beta
+  double minimum_slice = 0.1;                    // epochs
+  double steps_per_epoch = 100;                  // how finely training can be stopped
+  bool whole_rows = false;                       // curves can be stopped at their rows only
+};
+
+/// Replays an algorithm on a trace (docs/formats.md). Text for people, or JSON {"runs": [...], "mean": {...}, ...}.
+std::string replay_trace(const std::string& folder, const ReplayOptions& options, bool json);
+
+/// Non-dominated ranks, crowding distances and hypervolume of the rows of a CSV file. Columns named in `maximize` are
+/// maximised, the others minimised; `reference`: the point that bounds the hypervolume, by column (empty: the worst
+/// value of each). JSON {"points": [{"row", "rank", "crowding"}], "hypervolume"}, or CSV with the two columns added.
+std::string rank_points(const std::string& file, const std::vector<std::string>& maximize,
+                        const std::vector<double>& reference, bool json);
+
+}  // namespace sonar

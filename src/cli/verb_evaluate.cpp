@@ -1,0 +1,76 @@
+#include <cstdio>
+#include <memory>
+
+#include "cli/verbs.h"
+
+namespace sonar::cli {
+namespace {
+
+void setup_replay(CLI::App& app) {
+  struct Options {
+    std::string trace;
+    std::vector<std::string> settings;
+    ReplayOptions replay;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  ReplayOptions& replay = options->replay;
+  CLI::App* verb = app.add_subcommand("replay", "runs an algorithm on a trace; nothing is trained or measured");
+  verb->add_option("trace", options->trace, "folder with networks.csv, training.csv, tuning.csv (docs/formats.md)")
+      ->required();
+  verb->add_option("--algorithm", replay.algorithm, "see docs/algorithm.md")->capture_default_str();
+  verb->add_option("--set", options->settings, "a setting of the algorithm, any number")->type_name("KEY=VALUE");
+  verb->add_option("--speedup", replay.speedup, "budget = cost of brute force / SPEEDUP, for training and for tuning");
+  verb->add_option("--train-budget,--budget-train", replay.train_budget_s, "recorded seconds instead");
+  verb->add_option("--tune-budget,--budget-tune", replay.tune_budget_s, "recorded seconds instead");
+  verb->add_option("--seeds", replay.seeds, "replays, with seeds 1, 2, ...")->capture_default_str();
+  verb->add_option("--candidates", replay.candidates, "networks sampled from the trace (default: all)");
+  verb->add_option("--threshold", replay.threshold_ms, "latency limit in milliseconds, of the algorithm threshold");
+  verb->add_option("--survivors", replay.survivors, "paper, at-most-half")->capture_default_str();
+  verb->add_option("--share", replay.share, "steps, seconds")->capture_default_str();
+  verb->add_option("--scheduler", replay.scheduler, "gradient, paper")->capture_default_str();
+  verb->add_option("--batch-programs", replay.batch_programs, "beta")->capture_default_str();
+  verb->add_option("--minimum-slice", replay.minimum_slice, "epochs that a network is trained at least")
+      ->capture_default_str();
+  verb->add_option("--steps-per-epoch", replay.steps_per_epoch, "how finely training can be stopped")
+      ->capture_default_str();
+  verb->add_flag("--whole-rows", replay.whole_rows, "curves can be stopped at their rows only");
+  verb->add_flag("--json", options->json);
+  verb->callback([options] {
+    for (const std::string& text : options->settings) {
+      const size_t equals = text.find('=');
+      if (equals == std::string::npos) throw UserError("--set " + text + ": write key=value, like --set eta=3");
+      options->replay.settings[text.substr(0, equals)] = text.substr(equals + 1);
+    }
+    std::puts(replay_trace(options->trace, options->replay, options->json).c_str());
+  });
+}
+
+void setup_rank(CLI::App& app) {
+  struct Options {
+    std::string file;
+    std::vector<std::string> maximize;
+    std::vector<double> reference;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb =
+      app.add_subcommand("rank", "non-dominated ranks, crowding distances and hypervolume of a table of points");
+  verb->add_option("points", options->file, "CSV with a header; each column is an objective")->required();
+  verb->add_option("--maximize", options->maximize, "columns of which more is better (others: less)")->delimiter(',');
+  verb->add_option("--reference", options->reference, "bounds the hypervolume, by column (default: the worst values)")
+      ->delimiter(',');
+  verb->add_flag("--json", options->json);
+  verb->callback([options] {
+    std::puts(rank_points(options->file, options->maximize, options->reference, options->json).c_str());
+  });
+}
+
+}  // namespace
+
+void setup_evaluate(CLI::App& app) {
+  setup_replay(app);
+  setup_rank(app);
+}
+
+}  // namespace sonar::cli

@@ -1,0 +1,131 @@
+#include "policy/algorithm.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "model/error.h"
+#include "model/random.h"
+#include "policy/algorithms.h"
+#include "policy/pareto.h"
+
+namespace sonar {
+namespace {
+
+struct Maker {
+  const char* name;
+  std::unique_ptr<Algorithm> (*make)(const PolicyOptions&);
+  std::vector<std::string> settings;  // that it knows
+};
+
+/// The visible list.
+const std::vector<Maker>& makers() {
+  static const std::vector<Maker> list = {
+      {"pareto", make_pareto, {}}, {"threshold", make_threshold, {}},     {"brute-force", make_brute_force, {}},
+      {"random", make_random, {}}, {"proxy-flops", make_proxy_flops, {}}, {"proxy-untuned", make_proxy_untuned, {}},
+  };
+  return list;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+}  // namespace
+
+size_t Algorithm::affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const {
+  return affordable_candidates(networks, total, mean_step_cost, options.minimum_slice);
+}
+
+std::optional<BatchPlan> Algorithm::next_batch(const SearchState& state, TaskScheduler& scheduler, long programs_left,
+                                               size_t live) const {
+  const long size = batch_size(programs_left, live, state.options.batch_programs);
+  if (size <= 0) return std::nullopt;
+  const int task = scheduler.ask();
+  if (task < 0) return std::nullopt;
+  return BatchPlan{static_cast<size_t>(task), size};
+}
+
+std::vector<Objectives> Algorithm::estimates(const SearchState& state, const std::vector<size_t>& networks) const {
+  std::vector<Objectives> result;
+  result.reserve(networks.size());
+  for (size_t i : networks) result.push_back({state.networks[i].accuracy, state.latency_us(i)});
+  return result;
+}
+
+std::vector<bool> Algorithm::answers(const std::vector<Objectives>& objectives, const PolicyOptions&) const {
+  Points points;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < objectives.size(); ++i) {
+    if (!std::isfinite(objectives[i].latency_us)) continue;
+    points.push_back({objectives[i].accuracy, objectives[i].latency_us});
+    places.push_back(i);
+  }
+  std::vector<bool> result(objectives.size());
+  const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
+  for (size_t p = 0; p < points.size(); ++p) result[places[p]] = ranks[p] == 0;
+  return result;
+}
+
+std::unique_ptr<Algorithm> make_algorithm(const PolicyOptions& options) {
+  for (const Maker& maker : makers()) {
+    if (maker.name != options.algorithm) continue;
+    for (const auto& [key, value] : options.settings)
+      if (std::find(maker.settings.begin(), maker.settings.end(), key) == maker.settings.end())
+        throw UserError(fmt::format("algorithm {} has no setting '{}'; {}", options.algorithm, key,
+                                    maker.settings.empty() ? "it has none" : "it has " + joined(maker.settings)));
+    return maker.make(options);
+  }
+  throw UserError(
+      fmt::format("there is no algorithm '{}'; it can be {}", options.algorithm, joined(algorithm_names())));
+}
+
+const std::vector<std::string>& algorithm_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> result;
+    for (const Maker& maker : makers()) result.emplace_back(maker.name);
+    return result;
+  }();
+  return names;
+}
+
+std::vector<size_t> sample_candidates(size_t networks, size_t count, uint64_t seed, const std::string& stream) {
+  std::vector<size_t> order(networks);
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (count >= networks) return order;
+  Random random(derive_seed(seed, stream));
+  random.shuffle(order);
+  order.resize(count);
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+std::vector<AccuracyEstimate> BestSoFar::estimate(const SearchState& state, const std::vector<size_t>& networks) const {
+  std::vector<AccuracyEstimate> result;
+  for (size_t i : networks) result.push_back({state.networks[i].accuracy, 0});
+  return result;
+}
+
+RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaining, int rounds_left) {
+  RoundPlan plan;
+  plan.members = state.alive();
+  std::vector<NetworkProgress> progress;
+  for (size_t i : plan.members) progress.push_back({state.networks[i].steps, state.step_cost(i)});
+  plan.train_share = Ledger{remaining.train}.share(rounds_left);
+  plan.tune_share = Ledger{remaining.tune}.share(rounds_left);
+  const PolicyOptions& options = state.options;
+  plan.to_steps = plan_training(progress, plan.train_share, options.full_steps, options.minimum_slice, options.share);
+  return plan;
+}
+
+std::vector<Verdict> keep_all(size_t networks, const std::string& reason) {
+  std::vector<Verdict> verdicts(networks);
+  for (Verdict& verdict : verdicts) verdict.reason = reason;
+  return verdicts;
+}
+
+}  // namespace sonar

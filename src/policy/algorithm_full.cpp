@@ -1,0 +1,54 @@
+// The algorithms that train in full and eliminate none: brute force, and as many random candidates as the budget pays.
+#include <algorithm>
+
+#include "policy/algorithms.h"
+
+namespace sonar {
+namespace {
+
+class Full : public Algorithm {
+ public:
+  int rounds(const SearchState&) const override { return 1; }
+  RoundPlan plan(const SearchState& state, const Remaining& remaining) const override {
+    RoundPlan plan;
+    plan.members = state.alive();
+    plan.to_steps.assign(plan.members.size(), state.options.full_steps);
+    plan.train_share = remaining.train;
+    plan.tune_share = remaining.tune;
+    return plan;
+  }
+  std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,
+                             const std::vector<Objectives>&) const override {
+    return keep_all(members.size(), "kept: " + state.options.algorithm + " eliminates none");
+  }
+};
+
+/// All trained and tuned in full, whatever it costs.
+class BruteForce : public Full {
+ public:
+  size_t affordable(size_t networks, double, double, const PolicyOptions&) const override { return networks; }
+  std::optional<BatchPlan> next_batch(const SearchState& state, TaskScheduler& scheduler, long, size_t) const override {
+    for (size_t i = 0; i < state.subgraphs.size(); ++i) {
+      const long left = state.options.full_programs - scheduler.programs(i);
+      if (left <= 0 || scheduler.busy(i) || scheduler.exhausted(i) || state.subgraphs[i].answered) continue;
+      scheduler.expect(i);
+      return BatchPlan{i, std::min(left, state.options.batch_programs)};
+    }
+    return std::nullopt;
+  }
+};
+
+class RandomSearch : public Full {
+ public:
+  size_t affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const override {
+    return std::min(networks, static_cast<size_t>(total / (mean_step_cost * static_cast<double>(options.full_steps))));
+  }
+  long least_training(const PolicyOptions& options) const override { return options.full_steps; }
+};
+
+}  // namespace
+
+std::unique_ptr<Algorithm> make_brute_force(const PolicyOptions&) { return std::make_unique<BruteForce>(); }
+std::unique_ptr<Algorithm> make_random(const PolicyOptions&) { return std::make_unique<RandomSearch>(); }
+
+}  // namespace sonar

@@ -1,0 +1,80 @@
+// Latency proxies (paper section 4.3): the networks are halved by accuracy and a number that stands for latency; only
+// what is left is tuned, in a last round, with the whole tuning budget.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "model/error.h"
+#include "policy/algorithms.h"
+
+namespace sonar {
+namespace {
+
+class Proxy : public Algorithm {
+ public:
+  int rounds(const SearchState& state) const override { return halvings(state) + 1; }
+  RoundPlan plan(const SearchState& state, const Remaining& remaining) const override {
+    const int left = halvings(state) - state.round();
+    if (left > 0) {
+      RoundPlan plan = plan_equal_training(state, remaining, left);
+      plan.tune_share = 0;
+      return plan;
+    }
+    RoundPlan plan;
+    plan.members = state.alive();
+    for (size_t i : plan.members) plan.to_steps.push_back(state.networks[i].steps);
+    plan.tune_share = remaining.tune;
+    return plan;
+  }
+  std::vector<Objectives> estimates(const SearchState& state, const std::vector<size_t>& networks) const override {
+    std::vector<Objectives> result;
+    for (size_t i : networks) result.push_back({state.networks[i].accuracy, proxy(state, i)});
+    return result;
+  }
+  std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,
+                             const std::vector<Objectives>& objectives) const override {
+    if (state.round() >= halvings(state)) return keep_all(members.size(), "kept: tuned after the proxy's halving");
+    std::vector<std::string> names;
+    for (size_t i : members) names.push_back(state.networks[i].name);
+    return pareto_survivors(objectives, names, state.options.survivors);
+  }
+
+ private:
+  static int halvings(const SearchState& state) { return round_count(state.networks.size()); }
+  /// In place of microseconds; only its order counts.
+  virtual double proxy(const SearchState& state, size_t network) const = 0;
+};
+
+class Flops : public Proxy {
+ public:
+  bool needs_defaults() const override { return false; }
+
+ private:
+  double proxy(const SearchState& state, size_t network) const override {
+    for (const char* name : {"macs", "flops", "MACs", "FLOPs"}) {
+      const auto found = std::find(state.feature_names.begin(), state.feature_names.end(), name);
+      if (found == state.feature_names.end()) continue;
+      const double value = state.networks[network].features[static_cast<size_t>(found - state.feature_names.begin())];
+      if (std::isfinite(value) && value >= 0) return value;
+    }
+    double macs = 0;
+    for (auto [subgraph, count] : state.networks[network].subgraphs) macs += count * state.subgraphs[subgraph].macs;
+    if (macs > 0) return macs;
+    throw UserError(fmt::format(
+        "proxy-flops: the multiply-accumulates of {} are not known; give them in a column 'macs' of the networks",
+        state.networks[network].name));
+  }
+};
+
+class Untuned : public Proxy {
+  double proxy(const SearchState& state, size_t network) const override { return state.untuned_us(network); }
+};
+
+}  // namespace
+
+std::unique_ptr<Algorithm> make_proxy_flops(const PolicyOptions&) { return std::make_unique<Flops>(); }
+std::unique_ptr<Algorithm> make_proxy_untuned(const PolicyOptions&) { return std::make_unique<Untuned>(); }
+
+}  // namespace sonar
