@@ -25,7 +25,7 @@ def load(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="+")
-    parser.add_argument("--metrics", default="achieved,misses,selected,selected_misses,survivors,hypervolume_ratio,kendall_tau,trained,train_spent,tune_spent")
+    parser.add_argument("--metrics", default="achieved,achieved_misses,selected,misses,hypervolume_ratio,kendall_tau,survivors,candidates,train_spent,tune_spent")
     arguments = parser.parse_args()
     names = arguments.metrics.split(",")
     print("| trace | speedup | algorithm | seeds | " + " | ".join(names) + " |")

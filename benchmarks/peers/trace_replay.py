@@ -203,20 +203,25 @@ def front(accuracy, latency):
     return result
 
 
+def true_front(trace):
+    """The networks that brute force would return, fastest first; without a valid program there is no latency."""
+    return front(np.where(np.isfinite(trace.final_latency), trace.final_accuracy, math.nan), trace.final_latency)
+
+
 def average_gap(trace, accuracy):
     """Paper, section 4.4. `accuracy`: one value per network, NaN for those that do not count.
 
-    Returns (mean gap in percent points over the true front's networks that have one at or under their latency, misses).
-    The mean is None when all are misses. A gap is negative never: p itself is the best at its latency.
+    Returns (mean gap over the networks p of the true front that have one at or under p's latency, None if there is no
+    such p; the mean over all p, where one that is missed counts with its accuracy less chance; misses). Percent points.
     """
-    gaps, misses = [], 0
-    for p in front(trace.final_accuracy, trace.final_latency):
+    gaps, missed = [], []
+    for p in true_front(trace):
         within = accuracy[(trace.final_latency <= trace.final_latency[p]) & ~np.isnan(accuracy)]
         if len(within):
             gaps.append(100 * (trace.final_accuracy[p] - within.max()))
         else:
-            misses += 1
-    return (float(np.mean(gaps)) if gaps else None), misses
+            missed.append(100 * (trace.final_accuracy[p] - trace.accuracy[p][0]))
+    return (float(np.mean(gaps)) if gaps else None), float(np.mean(gaps + missed)), len(missed)
 
 
 def hypervolume(accuracy, latency, worst_accuracy, worst_latency):
@@ -231,29 +236,35 @@ def hypervolume(accuracy, latency, worst_accuracy, worst_latency):
 
 def kendall_tau(a, b):
     """Kendall's tau-b; None when fewer than two values differ in each."""
-    a, b = np.asarray(a), np.asarray(b)
     below = np.tril_indices(len(a), -1)
-    s, t = np.sign(a[:, None] - a[None, :])[below], np.sign(b[:, None] - b[None, :])[below]
+    order = lambda v: (np.greater.outer(v, v).astype(int) - np.less.outer(v, v))[below]  # infinities are ties
+    s, t = order(a), order(b)
     scale = math.sqrt(float(np.count_nonzero(s)) * float(np.count_nonzero(t)))
     return float((s * t).sum() / scale) if scale else None
+
+
+def hypervolume_ratio(trace, networks):
+    """Hypervolume of the networks' final values over the true front's. Reference: lowest final accuracy, highest
+    final latency of the trace."""
+    finite = np.isfinite(trace.final_latency)
+    reference = (trace.final_accuracy[finite].min(), trace.final_latency[finite].max())
+    volume = lambda which: hypervolume(trace.final_accuracy[which], trace.final_latency[which], *reference)
+    whole = volume(true_front(trace))
+    return volume(np.array(networks, dtype=int)) / whole if whole > 0 else 1.0
 
 
 def metrics(replay, survivors):
     """One run's entry of the JSON; gaps in percent points, spent as fractions of brute force."""
     trace = replay.trace
     observed = replay.accuracies()
-    achieved, misses = average_gap(trace, observed)
+    achieved, achieved_all, achieved_misses = average_gap(trace, observed)
     chosen = np.full(len(observed), math.nan)
     chosen[survivors] = trace.final_accuracy[survivors]
-    selected, selected_misses = average_gap(trace, chosen)
-    finite = np.isfinite(trace.final_latency)
-    reference = (trace.final_accuracy[finite].min(), trace.final_latency[finite].max())
-    volume = lambda which: hypervolume(trace.final_accuracy[which], trace.final_latency[which], *reference)
-    estimate = replay.latencies()
-    known = np.flatnonzero(np.isfinite(estimate) & finite)
-    return {"selected": selected, "achieved": achieved, "misses": misses, "selected_misses": selected_misses,
-            "survivors": len(survivors), "trained": int((replay.row > 0).sum()),
-            "hypervolume_ratio": volume(np.array(survivors, dtype=int)) / volume(np.flatnonzero(finite)),
-            "kendall_tau": kendall_tau(estimate[known], trace.final_latency[known]) if len(known) > 1 else None,
-            "kendall_networks": len(known),
-            "train_spent": replay.train_spent / trace.train_total, "tune_spent": replay.tune_spent / trace.tune_total}
+    selected, selected_all, misses = average_gap(trace, chosen)
+    trained = np.flatnonzero(replay.row > 0)
+    return {"selected": selected, "achieved": achieved, "misses": misses, "achieved_misses": achieved_misses,
+            "selected_with_misses": selected_all, "achieved_with_misses": achieved_all, "survivors": len(survivors),
+            "hypervolume_ratio": hypervolume_ratio(trace, survivors),
+            "kendall_tau": kendall_tau(replay.latencies()[trained], trace.final_latency[trained]),
+            "train_spent": replay.train_spent / trace.train_total, "tune_spent": replay.tune_spent / trace.tune_total,
+            "candidates": len(trained), "networks": [trace.networks[i] for i in survivors]}
