@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Replays other search methods on a trace, with the ledgers of `sonar replay`; JSON as of `sonar replay --json`.
+
+    search_peers.py TRACE... [--algorithms random,nsga2,...] [--speedups 8,34] [--seeds 20] [--out FOLDER]
+
+Runs in .venv-search (install-search). How each method trains and how it spends the tuning ledger is in
+docs/evaluation.md. One file TRACE.ALGORITHM.SPEEDUP.json each; what exists is not computed again.
+"""
+import argparse
+import heapq
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+
+import numpy as np
+import trace_replay
+from trace_replay import Replay, Trace, TraceError
+
+
+def full_evaluations(replay, propose):
+    """Trains network after network in full until the ledger cannot pay the next. propose() gives a network and a
+    function that takes its (accuracy, latency)."""
+    left = set(range(len(replay.trace.networks)))
+    while left:
+        network, tell = propose(left)
+        left.remove(network)
+        last = len(replay.trace.epochs[network]) - 1
+        if not replay.default_programs(network) or not replay.train(network, last):
+            break
+        replay.keep_pace(network)
+        tell(float(replay.trace.final_accuracy[network]), float(replay.latency(network)))
+    return replay.finish()
+
+
+def random_search(replay, seed):
+    order = iter(np.random.default_rng(seed).permutation(len(replay.trace.networks)))
+    return full_evaluations(replay, lambda left: (int(next(order)), lambda accuracy, latency: None))
+
+
+def evaluations(replay):
+    """Full trainings that the ledger pays, at the mean cost of a network."""
+    return max(1, int(replay.train_budget / replay.trace.train_full.mean()))
+
+
+def with_optuna(replay, sampler, seed, as_mapped):
+    """Optuna proposes the features as ordinals; the nearest network that is left (L1 distance of ordinals, each scaled to 0..1; ties at
+    random) takes their place. as_mapped: the sampler learns from the network's own features, not from those proposed."""
+    import optuna
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    draw = np.random.default_rng(seed)
+    choices = replay.trace.choices
+    highest = choices.max(axis=0)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    space = {f"x{j}": optuna.distributions.IntDistribution(0, int(h)) for j, h in enumerate(highest)}
+
+    def propose(left):
+        trial = study.ask(space)
+        wanted = np.array([trial.params[f"x{j}"] for j in range(len(highest))])
+        candidates = np.array(sorted(left))
+        distance = np.abs((choices[candidates] - wanted) / highest).sum(axis=1)
+        network = int(draw.choice(candidates[distance <= distance.min() + 1e-12]))
+
+        def tell(accuracy, latency):
+            valid = latency < math.inf
+            if valid and not as_mapped:
+                study.tell(trial, [accuracy, latency])
+                return
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            if valid:
+                study.add_trial(optuna.trial.create_trial(
+                    params={f"x{j}": int(v) for j, v in enumerate(choices[network])}, distributions=space,
+                    values=[accuracy, latency]))
+        return network, tell
+    return full_evaluations(replay, propose)
+
+
+def nsga2(replay, seed):
+    import optuna
+    population = int(np.clip(evaluations(replay) // 5, 4, 50))
+    return with_optuna(replay, optuna.samplers.NSGAIISampler(population_size=population, seed=seed), seed, False)
+
+
+def mo_tpe(replay, seed):
+    import optuna
+    startup = int(np.clip(evaluations(replay) // 4, 2, 10))
+    return with_optuna(replay, optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed), seed, True)
+
+
+def corrected_priority():
+    from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import NonDominatedPriority
+
+    class RankPriority(NonDominatedPriority):
+        """The shipped class returns the order (entry k: which item is k-th best) where its base class promises
+        priorities (entry i: item i's place). This one inverts the permutation."""
+
+        def priority_unsafe(self, objectives):
+            return np.argsort(super().priority_unsafe(objectives))
+    return RankPriority()
+
+
+def fast_pareto_efficient(points):
+    """The mask that Syne Tune's pareto_efficient gives for two objectives, in O(n log n) instead of O(n^2)."""
+    order = np.lexsort((points[:, 1], points[:, 0]))
+    mask = np.zeros(len(points), dtype=bool)
+    best, at = None, None
+    for i in order:
+        if best is None or points[i, 1] < best:
+            best, at = points[i, 1], points[i, 0]
+            mask[i] = True
+        elif points[i, 1] == best and points[i, 0] == at:
+            mask[i] = True
+    return mask
+
+
+def moasha(replay, seed, priority=None, workers=8):
+    """MOASHA with its default settings (rungs at 1, 3, 9, ... rows), `workers` trials at a time."""
+    logging.disable(logging.WARNING)
+    from syne_tune.backend.trial_status import Trial
+    from syne_tune.optimizer.scheduler import SchedulerDecision
+    from syne_tune.optimizer.schedulers.multiobjective import non_dominated_priority
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+    non_dominated_priority.pareto_efficient = fast_pareto_efficient  # the same answers, sooner
+    np.random.seed(seed)  # the scheduler draws from the global generator
+    trace = replay.trace
+    scheduler = MOASHA(config_space={"network": 0}, metrics=["error", "latency"], time_attr="row",
+                       max_t=max(len(e) for e in trace.epochs) - 1, multiobjective_priority=priority)
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(trace.networks))]
+    running = []
+
+    def start(now):
+        if order and replay.default_programs(order[-1]):
+            network = order.pop()
+            scheduler.on_trial_add(Trial(network, {"network": network}, None))
+            heapq.heappush(running, (now + trace.train_seconds[network][1], network))
+
+    for _ in range(workers):
+        start(0.0)
+    while running:
+        now, network = heapq.heappop(running)
+        row, last = replay.row[network] + 1, len(trace.epochs[network]) - 1
+        if not replay.train(network, row):
+            continue  # this trial cannot be paid further; a cheaper one that runs may be
+        replay.keep_pace(network)
+        best = float(trace.accuracy[network][1:row + 1].max())
+        result = {"error": 1 - best, "latency": replay.latency(network), "row": row}
+        if result["latency"] == math.inf:  # no valid program: given up at once
+            start(now)
+            continue
+        decision = scheduler.on_trial_result(Trial(network, {"network": network}, None), result)
+        if decision == SchedulerDecision.CONTINUE and row < last:
+            step = trace.train_seconds[network][row + 1] - trace.train_seconds[network][row]
+            heapq.heappush(running, (now + step, network))
+        else:
+            start(now)
+    return replay.finish()
+
+
+def moasha_corrected(replay, seed):
+    return moasha(replay, seed, corrected_priority())
+
+
+def accuracy_halving(replay, seed, eta=3):
+    """Synchronous successive halving on accuracy: levels at 1/27, 1/9, 1/3 and all of training. As many networks start as the ledger pays;
+    if it pays more than all, later levels keep more. The tuning ledger is spent at the end, on the finalists."""
+    trace = replay.trace
+    last = max(len(e) for e in trace.epochs) - 1
+    levels = sorted({max(1, round(last / eta ** k)) for k in range(4)})
+    mean = trace.train_full.mean() / last
+
+    def cost(start, ratio):
+        return sum(mean * max(1, start / ratio ** k) * (level - before)
+                   for k, (before, level) in enumerate(zip([0] + levels, levels)))
+    n, ratio = len(trace.networks), float(eta)
+    while n > 1 and cost(n, ratio) > replay.train_budget:
+        n -= 1
+    while n == len(trace.networks) and ratio > 1 and cost(n, ratio - 0.01) <= replay.train_budget:
+        ratio -= 0.01
+    alive = [int(i) for i in np.random.default_rng(seed).permutation(len(trace.networks))[:n]]
+    for k, level in enumerate(levels):
+        alive = alive[:max(1, round(n / ratio ** k))]
+        alive = [i for i in alive if replay.train(i, level)] or alive
+        seen = replay.accuracies()
+        alive.sort(key=lambda i: -seen[i] if not math.isnan(seen[i]) else 0)
+    finalists = [i for i in alive if replay.default_programs(i)]
+    if finalists:
+        replay.tune(np.unique(np.concatenate([trace.members[i] for i in finalists])), math.inf)
+    accuracy = np.full(len(trace.networks), math.nan)
+    accuracy[finalists] = replay.accuracies()[finalists]
+    return trace_replay.front(accuracy, replay.latencies())
+
+
+ALGORITHMS = {"random": random_search, "nsga2": nsga2, "mo-tpe": mo_tpe, "moasha-shipped": moasha,
+              "moasha-corrected": moasha_corrected, "halving-accuracy": accuracy_halving}
+
+
+def mean_of(runs):
+    """Means over the runs that have the value; half widths of 95 % confidence intervals of the mean (Student's t)."""
+    from scipy.stats import t
+    mean, half = {}, {}
+    for key in runs[0]:
+        if key in ("seed", "networks", "rounds"):
+            continue
+        values = [r[key] for r in runs if r.get(key) is not None]
+        mean[key] = float(np.mean(values)) if values else None
+        n = len(values)
+        half[key] = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else None
+    return mean, half
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("traces", nargs="+")
+    parser.add_argument("--algorithms", default=",".join(ALGORITHMS))
+    parser.add_argument("--speedups", default="2,4,8,17,34,100")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--out", default="runs/peers")
+    arguments = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    wanted = arguments.algorithms.split(",")
+    for name in wanted:
+        if name not in ALGORITHMS:
+            sys.exit(f"search_peers: error: no algorithm '{name}'; there are {', '.join(ALGORITHMS)}")
+    os.makedirs(arguments.out, exist_ok=True)
+    for folder in arguments.traces:
+        try:
+            trace = Trace(folder)
+        except TraceError as error:
+            sys.exit(f"search_peers: error: {error}")
+        for speedup in arguments.speedups.split(","):
+            for name in wanted:
+                path = os.path.join(arguments.out, f"{trace.name}.{name}.{speedup}.json")
+                if os.path.exists(path):
+                    continue
+                runs = []
+                for seed in range(arguments.seeds):
+                    replay = Replay(trace, float(speedup))
+                    survivors = ALGORITHMS[name](replay, seed)
+                    runs.append({"seed": seed, **trace_replay.metrics(replay, survivors)})
+                mean, half = mean_of(runs)
+                with open(path + ".part", "w") as file:
+                    json.dump({"trace": trace.name, "algorithm": name, "speedup": float(speedup), "runs": runs,
+                               "mean": mean, "half_width_95": half}, file, indent=1)
+                os.replace(path + ".part", path)
+                print(trace.name, name, speedup, {k: round(v, 3) for k, v in mean.items() if v is not None}, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Tests of trace_replay.py and of what search_peers.py says about Syne Tune. Runs in .venv-search.
+
+    trace_test.py [--sonar BINARY --trace FOLDER]     with these, metrics are also compared with `sonar replay`
+"""
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy as np
+import search_peers
+import trace_replay
+from trace_replay import Replay, Trace
+
+OPTIONS = {}
+
+
+def small_trace():
+    """a: 1 ms, 0.6; b: 2 ms, 0.8; c: 3 ms, 0.7 (dominated); d: no valid program. x is shared by a, b and c."""
+    folder = tempfile.mkdtemp()
+    def write(name, text):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
+    write("networks.csv", "network,subgraphs,chance,size\na,x:1,0.1,1\nb,x:1;y:1,0.1,2\nc,x:1;y:2,0.1,3\nd,z:1,0.1,4\n")
+    write("training.csv", "network,epoch,val_accuracy,seconds\n" + "".join(
+        f"{n},{e},{v},{10 * e}\n" for n, values in
+        {"a": (0.6, 0.5), "b": (0.3, 0.8), "c": (0.5, 0.7), "d": (0.9, 0.9)}.items() for e, v in enumerate(values, 1)))
+    write("tuning.csv", "subgraph,programs,latency_us,seconds\nx,1,3000,1\nx,5,1000,5\ny,1,,1\ny,2,1500,2\ny,4,1000,4\nz,1,,1\n")
+    return Trace(folder)
+
+
+class Metrics(unittest.TestCase):
+    def test_true_front_leaves_out_what_is_dominated_or_has_no_program(self):
+        trace = small_trace()
+        self.assertEqual([trace.networks[i] for i in trace_replay.true_front(trace)], ["a", "b"])
+
+    def test_gap_counts_misses_apart(self):
+        trace = small_trace()
+        gap, with_misses, misses = trace_replay.average_gap(trace, np.array([math.nan, 0.5, math.nan, 0.9]))
+        self.assertAlmostEqual(gap, 30)  # b: 0.8 - 0.5; a has nothing as fast; d is never fast enough
+        self.assertEqual(misses, 1)
+        self.assertAlmostEqual(with_misses, (30 + 50) / 2)  # a: 0.6 - 0.1
+
+    def test_hypervolume_ratio(self):
+        trace = small_trace()  # reference (0.6, 3 ms): a spans nothing, b spans 1 ms x 0.2
+        self.assertEqual(trace_replay.hypervolume_ratio(trace, [1]), 1.0)
+        self.assertEqual(trace_replay.hypervolume_ratio(trace, [0, 2]), 0.0)
+
+    def test_kendall_tau(self):
+        self.assertEqual(trace_replay.kendall_tau([1, 2, 3], [1, 2, 3]), 1.0)
+        self.assertAlmostEqual(trace_replay.kendall_tau([1, 2, 3], [1, 3, 2]), 1 / 3)
+        self.assertAlmostEqual(trace_replay.kendall_tau([1, 2, 2], [1, 2, 3]), 2 / math.sqrt(2 * 3))
+        self.assertAlmostEqual(trace_replay.kendall_tau([1, math.inf, math.inf], [1, 2, 3]), 2 / math.sqrt(2 * 3))
+        self.assertIsNone(trace_replay.kendall_tau([1, 1], [1, 2]))
+
+    @unittest.skipUnless("--sonar" in sys.argv, "no --sonar given")
+    def test_agrees_with_sonar_replay(self):
+        trace = Trace(OPTIONS["trace"])
+        command = [OPTIONS["sonar"], "replay", OPTIONS["trace"], "--algorithm", "random", "--speedup", "8", "--seeds", "5", "--json"]
+        data = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        self.assertAlmostEqual(data["brute_force"]["train_s"] / trace.train_total, 1, places=6)
+        self.assertAlmostEqual(data["brute_force"]["tune_s"] / trace.tune_total, 1, places=6)
+        self.assertEqual(data["true_front"], len(trace_replay.true_front(trace)))
+        for run in data["runs"]:
+            chosen = np.full(len(trace.networks), math.nan)
+            which = [trace.networks.index(n) for n in run["networks"]]
+            chosen[which] = trace.final_accuracy[which]
+            gap, with_misses, misses = trace_replay.average_gap(trace, chosen)
+            self.assertEqual(misses, run["misses"])
+            self.assertAlmostEqual(gap, run["selected"], places=6)
+            self.assertAlmostEqual(with_misses, run["selected_with_misses"], places=6)
+            self.assertAlmostEqual(trace_replay.hypervolume_ratio(trace, which), run["hypervolume_ratio"], places=6)
+
+
+class Ledgers(unittest.TestCase):
+    def test_a_shared_subgraph_is_paid_once(self):
+        replay = Replay(small_trace(), 1)
+        self.assertTrue(replay.default_programs(0))
+        self.assertEqual(replay.tune_spent, 1)
+        self.assertTrue(replay.default_programs(1))  # x is there; y's first valid program is its second
+        self.assertEqual(replay.tune_spent, 3)
+        replay.tune(replay.trace.members[1], 100)
+        self.assertEqual(replay.tune_spent, 9)
+        self.assertEqual(replay.latency(2), 3000)
+
+    def test_training_is_resumed_and_refused_beyond_the_budget(self):
+        replay = Replay(small_trace(), 4)  # 20 s of 80
+        self.assertTrue(replay.train(1, 1))
+        self.assertTrue(replay.train(1, 2))
+        self.assertEqual(replay.train_spent, 20)
+        self.assertFalse(replay.train(0, 1))
+        self.assertEqual(replay.train_spent, 20)
+
+    def test_no_peer_overspends_or_returns_what_it_has_not_trained(self):
+        trace = small_trace()
+        for name, algorithm in search_peers.ALGORITHMS.items():
+            for speedup in (1, 2, 8):
+                with self.subTest(algorithm=name, speedup=speedup):
+                    replay = Replay(trace, speedup)
+                    survivors = algorithm(replay, 3)
+                    self.assertLessEqual(replay.train_spent, replay.train_budget * 1.000001)
+                    self.assertLessEqual(replay.tune_spent, replay.tune_budget * 1.000001)
+                    self.assertTrue(all(replay.row[i] > 0 for i in survivors))
+
+    def test_the_whole_budget_finds_the_whole_front(self):
+        trace = Trace(good_trace())
+        replay = Replay(trace, 1)
+        result = trace_replay.metrics(replay, search_peers.random_search(replay, 0))
+        self.assertEqual((result["selected"], result["achieved"], result["misses"]), (0.0, 0.0, 0))
+        self.assertAlmostEqual(result["hypervolume_ratio"], 1)
+        self.assertAlmostEqual(result["kendall_tau"], 1)
+
+
+def good_trace():
+    """Two networks, both on the front."""
+    folder = tempfile.mkdtemp()
+    for name, text in {
+            "networks.csv": "network,subgraphs\na,x:1\nb,x:1;y:1\n",
+            "training.csv": "network,epoch,val_accuracy,seconds\na,1,0.5,10\nb,1,0.6,20\n",
+            "tuning.csv": "subgraph,programs,latency_us,seconds\nx,1,30,1\nx,5,10,5\ny,1,10,1\n"}.items():
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(text)
+    return folder
+
+
+class SyneTune(unittest.TestCase):
+    POINTS = np.array([[5.0, 5.0], [1.0, 4.0], [2.0, 2.0], [4.0, 1.0], [3.0, 3.0]])  # fronts: {1, 2, 3}, {4}, {0}
+
+    def test_the_shipped_priorities_are_an_order_and_not_ranks(self):
+        from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import NonDominatedPriority
+        shipped = NonDominatedPriority()(self.POINTS)
+        self.assertEqual(shipped.tolist()[3:], [4, 0])  # entry k is the item in place k ...
+        self.assertGreater(shipped[2], shipped[4])  # ... so that item 4 is taken before item 2, which dominates it
+        corrected = search_peers.corrected_priority()(self.POINTS)
+        self.assertEqual(corrected[0], 4)
+        self.assertEqual(corrected[4], 3)
+        self.assertEqual(sorted(corrected[1:4]), [0, 1, 2])
+        np.testing.assert_array_equal(np.argsort(corrected), shipped)
+
+    def test_the_faster_front_is_the_same(self):
+        draw = np.random.default_rng(0)
+        for _ in range(200):
+            points = draw.integers(0, 12, (draw.integers(1, 60), 2)).astype(float)
+            np.testing.assert_array_equal(search_peers.fast_pareto_efficient(points), ORIGINAL(points))
+
+
+if __name__ == "__main__":
+    from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import pareto_efficient as ORIGINAL
+    for option in ("sonar", "trace"):
+        if "--" + option in sys.argv:
+            OPTIONS[option] = sys.argv[sys.argv.index("--" + option) + 1]
+    unittest.main(argv=[sys.argv[0]] + (["-v"] if "-v" in sys.argv else []))
