@@ -27,10 +27,10 @@ TEST(BatchFile, EqualExpectedValuesAreHeldOnce) {
   const BatchText all = describe_batch(batch, {0, 1, 2, 3}, 100, 2);
   EXPECT_EQ(all.values.size(), 2u);
   EXPECT_EQ(all.text.size() % 64, 0u);
-  EXPECT_EQ(all.text.rfind("sonar-batch 2 ", 0), 0u);
+  EXPECT_EQ(all.text.rfind("sonar-batch 3 ", 0), 0u);
   EXPECT_EQ(std::stoul(all.text.substr(14)), all.text.size());
   EXPECT_NE(all.text.find("\nrotate_bytes 100\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
-  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 2 2 3 0\n"), std::string::npos) << all.text;
+  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 0 2 2 3 0\n"), std::string::npos) << all.text;
   EXPECT_EQ(describe_batch(batch, {3}, 100, 1).values.size(), 0u);
 }
 
