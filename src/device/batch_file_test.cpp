@@ -30,7 +30,7 @@ TEST(BatchFile, EqualExpectedValuesAreHeldOnce) {
   EXPECT_EQ(all.text.rfind("sonar-batch 3 ", 0), 0u);
   EXPECT_EQ(std::stoul(all.text.substr(14)), all.text.size());
   EXPECT_NE(all.text.find("\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
-  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 -1 2 2 3 0\n"), std::string::npos)
+  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 -1 2 2 3 0\n"), std::string::npos)
       << all.text;
   EXPECT_EQ(describe_batch(batch, {3}, 1).values.size(), 0u);
 }

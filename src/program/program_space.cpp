@@ -86,7 +86,6 @@ Knobs ProgramSpace::crossover(const Knobs& a, const Knobs& b, Random& random) co
     Knobs child = a;
     for (size_t i = 0; i < child.size(); ++i)
       if (random.below(2) == 0) child[i] = b[i];
-    settle(child);
     if (why_illegal(child).empty()) return child;
   }
   return random.below(2) == 0 ? a : b;
