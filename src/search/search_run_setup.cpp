@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
+#include "policy/architecture_features.h"
 #include "report/report.h"
 #include "search/search_run.h"
 #include "search/start_device.h"
@@ -260,10 +261,19 @@ void SearchRun::start_device() {
   for (const Network& network : networks_) all.push_back(&network.candidate.uses);
   contexts_ = call_contexts(all);
   std::vector<NetworkState> states;
+  std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"};
+  for (const Network& network : networks_)
+    for (const auto& [name, value] : architecture_features(network.row.name))
+      if (std::find(features.begin(), features.end(), name) == features.end()) features.push_back(name);
   for (const Network& network : networks_) {
     NetworkState& state = states.emplace_back();
     state.name = network.row.name;
-    state.features = {network.row.macs, network.row.parameters, network.row.peak_activation_bytes};
+    state.features.assign(features.size(), std::numeric_limits<double>::quiet_NaN());
+    state.features[0] = network.row.macs;
+    state.features[1] = network.row.parameters;
+    state.features[2] = network.row.peak_activation_bytes;
+    for (const auto& [name, value] : architecture_features(network.row.name))
+      state.features[std::find(features.begin(), features.end(), name) - features.begin()] = value;
     if (purpose_ != Purpose::train) state.subgraphs = network.subgraphs;
   }
   std::vector<SubgraphState> tuned;
@@ -273,8 +283,7 @@ void SearchRun::start_device() {
       state.key = subgraph.key();
       state.macs = subgraph.macs();
     }
-  policy_ = std::make_unique<SearchPolicy>(policy_options(), std::move(states), std::move(tuned),
-                                           std::vector<std::string>{"macs", "parameters", "peak_activation_bytes"});
+  policy_ = std::make_unique<SearchPolicy>(policy_options(), std::move(states), std::move(tuned), std::move(features));
   const std::string scheduler = config_.search.scheduler;
   const Target target = device_target(config_);
   if (purpose_ == Purpose::train) return;
