@@ -64,6 +64,9 @@ class ProgramSpace {
 
   /// Number of knob vectors, legal or not.
   double size() const;
+  /// Number of legal programs: counted in spaces of up to a million knob vectors, otherwise estimated from 400,000
+  /// draws of them (always the same ones).
+  double legal_size() const;
   /// A legal program, uniformly from the knob vectors (by rejection; falls back to mutations of the default).
   Knobs random(Random& random) const;
   /// A legal program that differs from `knobs` in one or a few knobs.
