@@ -2,12 +2,14 @@
 //
 //   subgraph_lab KEY [--programs N] [--seed S] [--core C] [--compile-core C] [--sampling SECONDS]
 //   subgraph_lab KEY --knobs "vector=16 ..." [--knobs default ...] [--rounds R] [--core C] ...
+//   subgraph_lab KEY --count
 //
 // KEY: a subgraph's key, as `sonar tune --json` prints it. The first form prints the default and the best program after
 // N tried ones (default 64) and how many were tried in a second. The second measures the given programs in turn, R
 // times over (default 5), and prints each one's median and its ratio to the first, median and range over the rounds:
-// ratios of programs timed in turn hold on a machine whose speed wanders. Everything runs on core 1 unless told
-// otherwise.
+// ratios of programs timed in turn hold on a machine whose speed wanders. The third prints the number of legal programs
+// (exact up to a million knob vectors, else estimated by drawing) and the default one; it measures nothing. Everything
+// runs on core 1 unless told otherwise.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -36,6 +38,7 @@ struct Options {
   long programs = 64, rounds = 5, seed = 1;
   int core = 1, compile_core = 1;
   double sampling_s = 0.03;
+  bool count = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -44,6 +47,10 @@ Options parse(int argc, char** argv) {
     const std::string word = argv[i];
     if (word.rfind("--", 0) != 0) {
       options.key = word;
+      continue;
+    }
+    if (word == "--count") {
+      options.count = true;
       continue;
     }
     if (++i == argc) throw UserError(word + " needs a value");
@@ -188,6 +195,12 @@ class Lab {
 int main(int argc, char** argv) {
   try {
     const Options options = parse(argc, argv);
+    if (options.count) {
+      const auto space = make_program_space(parse_subgraph(options.key), host_target());
+      fmt::print("{} {:.3g} legal of {:.3g} knob vectors, default {}\n", options.key, space->legal_size(),
+                 space->size(), space->to_text(space->default_program()));
+      return 0;
+    }
     Lab lab(options);
     if (options.knobs.empty()) {
       lab.tune();

@@ -26,8 +26,13 @@ constexpr double kStartLimit_s = 60;  // loading Halide from a cold disk
 constexpr double kRuntimeLimit_s = 120;
 
 json to_json(const Target& target) {
-  return {{"halide", target.halide},     {"vector_floats", target.vector_floats}, {"l1_bytes", target.l1_bytes},
-          {"l2_bytes", target.l2_bytes}, {"registers", target.registers},         {"threads", target.threads}};
+  return {{"halide", target.halide},
+          {"vector_floats", target.vector_floats},
+          {"l1_bytes", target.l1_bytes},
+          {"l2_bytes", target.l2_bytes},
+          {"registers", target.registers},
+          {"threads", target.threads},
+          {"native_units", target.native_units}};
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {

@@ -10,15 +10,17 @@ namespace sonar {
 namespace {
 
 // Rough figures of current cores; only their relations matter.
-constexpr double kUnits = 2;             // multiply-adds, and likewise loads, in a cycle
-constexpr double kIssue = 5;             // instructions in a cycle
-constexpr double kLatency = 4;           // of a multiply-add, cycles
-constexpr double kL2Bytes = 32;          // to the L1 cache in a cycle
-constexpr double kL3Bytes = 8;           // likewise from beyond the L2 cache
-constexpr double kSpill = 4;             // cycles lost by an accumulator that is in memory
-constexpr double kFused = 1.15;          // a load that is an operand of a multiply-add, against one of its own
-constexpr double kOverlap = 0.1;         // of the lesser of work and transfer: what is not hidden by the other
-constexpr double kTileStart = 20;        // cycles until a tile's first multiply-adds flow
+constexpr double kUnits = 2;         // loads in a cycle, and multiply-adds of vectors that are not split
+constexpr double kWindow = 320;      // instructions that are in flight
+constexpr double kIssue = 5;         // instructions in a cycle
+constexpr double kLatency = 4;       // of a multiply-add, cycles
+constexpr double kSlack = 2;         // multiply-adds beyond those that hide it, as neighbouring ones are not in step
+constexpr double kL2Bytes = 32;      // to the L1 cache in a cycle
+constexpr double kL3Bytes = 8;       // likewise from beyond the L2 cache
+constexpr double kSpill = 4;         // cycles lost by an accumulator that is in memory
+constexpr double kLoadShare = 0.05;  // of the loads: what is not hidden by the multiply-adds
+constexpr double kOverlap = 0.1;     // of the lesser of work and transfer: what is not hidden by the other
+constexpr double kTileStart = 20;    // cycles until a tile's first multiply-adds flow
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
 constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
 
@@ -96,12 +98,13 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double kept_operands = s.broadcasts_kept ? pixels : vectors;
   const double needed = accumulators + kept_operands + (vectors == 1 && s.lane_taps == 1 ? 0 : 1);
   const double spilled = std::max(0.0, needed - target.registers);
-  const double operations = std::max(accumulators / kUnits, kLatency) + kSpill * spilled;
-  const double loads = (vectors + pixels + 2 * spilled) * (vectors == 1 ? kFused : 1) / kUnits;
+  const double units = s.vector < target.vector_floats ? kUnits : target.native_units;
+  const double operations = std::max(accumulators / units, kLatency + kSlack / units) + kSpill * spilled;
+  const double loads = (vectors * kUnits / units + pixels + 2 * spilled) / kUnits;
   const double instructions =
       accumulators + (vectors == 1 ? vectors : vectors + pixels) + 2 * spilled +
       kLoopInstructions / (s.unroll * (s.kernel_rows == ConvKernelRows::inner_unrolled ? shape.kernel : 1));
-  const double step = std::max({operations, loads, instructions / kIssue});
+  const double step = std::max({operations, loads, instructions / kIssue}) + kLoadShare * loads;
 
   // Weights come again for every row of tiles, and within a row for every tile unless the pixels go by inside.
   const double tile_weights = steps * s.vector * s.tile_vectors * 4, all_weights = tile_weights * channel_tiles;
@@ -127,11 +130,15 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   e.arithmetic = tiles * steps * operations;
   e.loads = tiles * steps * loads;
   e.memory = first_weights + more_weights + input;
-  const double horizontal = s.lane_taps == 1 ? 0 : 2 * s.lane_taps;  // a shuffle and an addition each
-  e.rest = tiles *
-           (kTileStart +
-            accumulators * (2 + activation_operations(subgraph.activation) + horizontal + (subgraph.residual ? 1 : 0)) /
-                kUnits);
+  const double horizontal = s.lane_taps == 1 ? 0 : 4 * s.lane_taps;  // sums in memory, shuffles and additions
+  // A tile's start and end are hidden behind its neighbours' multiply-adds as far as these are in flight together: all
+  // of it when three tiles are, nothing when one fills the window.
+  const double in_flight = (steps * accumulators + 3 * accumulators) / kWindow;
+  const double hidden = std::clamp(1.35 - 1.4 * in_flight, 0.0, 1.0);
+  e.rest =
+      tiles *
+      ((1 - hidden) * (kTileStart + accumulators * 2 / units) +
+       accumulators * (activation_operations(subgraph.activation) + horizontal + (subgraph.residual ? 1 : 0)) / units);
   if (subgraph.padding > 0 && !is_inlined(s.padding)) {
     // Copies of tiles and rows overlap, and are made again for every group of channels.
     double copies = 1;

@@ -1,4 +1,7 @@
 #include <unistd.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
 
 #include <fstream>
 #include <string>
@@ -31,6 +34,15 @@ long cache_bytes(int level) {
 #endif
 }
 
+#if defined(__x86_64__) || defined(__i386__)
+/// AMD's cores of family 19h (Zen 4) execute a vector of 512 bits as two halves.
+bool splits_native_vectors() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return false;
+  return ((eax >> 8) & 0xf) + ((eax >> 20) & 0xff) == 0x19;
+}
+#endif
+
 }  // namespace
 
 Target host_target() {
@@ -41,6 +53,7 @@ Target host_target() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) {
     target.vector_floats = 16;
     target.registers = 32;
+    target.native_units = splits_native_vectors() ? 1 : 2;
   } else {
     target.vector_floats = __builtin_cpu_supports("avx") ? 8 : 4;
     target.registers = 16;

@@ -14,6 +14,8 @@ namespace {
 
 constexpr int kRandomTries = 2000;
 constexpr int kMoveTries = 200;
+constexpr double kMostCounted = 1e6;  // knob vectors
+constexpr long kDraws = 400000;
 
 int index_of(const std::vector<int>& values, int value) {
   return static_cast<int>(std::lower_bound(values.begin(), values.end(), value) - values.begin());
@@ -44,6 +46,32 @@ double ProgramSpace::size() const {
   double size = 1;
   for (const KnobSpec& spec : knobs()) size *= static_cast<double>(spec.values.size());
   return size;
+}
+
+double ProgramSpace::legal_size() const {
+  long legal = 0;
+  Knobs values(knobs().size());
+  if (size() <= kMostCounted) {
+    for (long vector = 0, end = std::lround(size()); vector < end; ++vector) {
+      long rest = vector;
+      for (size_t i = 0; i < values.size(); ++i) {
+        const std::vector<int>& all = knobs()[i].values;
+        values[i] = all[rest % all.size()];
+        rest /= static_cast<long>(all.size());
+      }
+      legal += why_illegal(values).empty();
+    }
+    return double(legal);
+  }
+  Random random(1);
+  for (long draw = 0; draw < kDraws; ++draw) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const std::vector<int>& all = knobs()[i].values;
+      values[i] = all[random.below(all.size())];
+    }
+    legal += why_illegal(values).empty();
+  }
+  return size() * double(legal) / kDraws;
 }
 
 Knobs ProgramSpace::random(Random& random) const {

@@ -21,6 +21,7 @@ struct Target {
   long l1_bytes = 32 << 10;
   long l2_bytes = 1 << 20;
   int registers = 16;  // vector registers
+  int native_units = 2;  // multiply-adds of native vectors in a cycle; 1: each is split in two halves
   int threads = 1;
 };
 
@@ -64,6 +65,9 @@ class ProgramSpace {
 
   /// Number of knob vectors, legal or not.
   double size() const;
+  /// Number of legal programs: counted in spaces of up to a million knob vectors, otherwise estimated from 400,000
+  /// draws of them (always the same ones).
+  double legal_size() const;
   /// A legal program, uniformly from the knob vectors (by rejection; falls back to mutations of the default).
   Knobs random(Random& random) const;
   /// A legal program that differs from `knobs` in one or a few knobs.

@@ -135,48 +135,37 @@ TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
   }
 }
 
-/// Knob vectors that are legal, estimated by drawing from all of them.
-double estimated_legal(const ProgramSpace& space) {
-  constexpr int kDraws = 40000;
-  Random random(3);
-  int legal = 0;
-  Knobs knobs(space.knobs().size());
-  for (int i = 0; i < kDraws; ++i) {
-    for (size_t k = 0; k < knobs.size(); ++k)
-      knobs[k] = space.knobs()[k].values[random.below(space.knobs()[k].values.size())];
-    legal += space.why_illegal(knobs).empty();
-  }
-  return space.size() * legal / kDraws;
-}
-
 TEST(ProgramSpace, IsRichForConvolutions) {
   for (const char* key : {"conv-f32-n1-h56-w56-i64-o64-k3-s1-p1-relu", "conv-f32-n1-h224-w224-i3-o16-k3-s2-p1-hswish",
                           "conv-f32-n1-h28-w28-i72-o40-k3-s1-p1-relu", "conv-f32-n1-h14-w14-i48-o28-k5-s2-p2-relu",
                           "conv-f32-n1-h14-w14-i480-o80-k1-s1-p0-linear", "conv-f32-n1-h28-w28-i72-o24-k1-s1-p0-linear",
                           "conv-f32-n1-h7-w7-i160-o960-k1-s1-p0-hswish"})
-    EXPECT_GE(estimated_legal(*make_program_space(parse_subgraph(key), target_of(16))), 1e5) << key;
+    EXPECT_GE(make_program_space(parse_subgraph(key), target_of(16))->legal_size(), 1e5) << key;
   // Few channels or few pixels leave less to choose.
   for (const char* key : {"conv-f32-n1-h32-w32-i3-o16-k3-s2-p1-hswish", "conv-f32-n1-h8-w8-i60-o10-k1-s1-p0-linear"})
-    EXPECT_GE(estimated_legal(*make_program_space(parse_subgraph(key), target_of(16))), 1e4) << key;
+    EXPECT_GE(make_program_space(parse_subgraph(key), target_of(16))->legal_size(), 1e4) << key;
 }
 
 TEST(ProgramSpace, IsRichInLegalDepthwisePrograms) {
   for (const char* key :
-       {"depthwise-f32-n1-h56-w56-i72-o72-k3-s1-p1-relu", "depthwise-f32-n1-h28-w28-i120-o120-k3-s1-p1-relu"}) {
-    const auto space = make_program_space(parse_subgraph(key), target_of(16));
-    Random random(5);
-    constexpr int kDraws = 200000;
-    int legal = 0;
-    Knobs knobs(space->knobs().size());
-    for (int i = 0; i < kDraws; ++i) {
-      for (size_t k = 0; k < knobs.size(); ++k) {
-        const std::vector<int>& values = space->knobs()[k].values;
-        knobs[k] = values[random.below(values.size())];
-      }
-      legal += space->why_illegal(knobs).empty();
+       {"depthwise-f32-n1-h56-w56-i72-o72-k3-s1-p1-relu", "depthwise-f32-n1-h28-w28-i120-o120-k3-s1-p1-relu"})
+    EXPECT_GE(make_program_space(parse_subgraph(key), target_of(16))->legal_size(), 1e5) << key;
+}
+
+TEST(ProgramSpace, CountsLegalProgramsExactlyInSmallSpaces) {
+  const auto space = make_program_space(parse_subgraph("dense-f32-n1-h1-w1-i2-o1-k1-s1-p0-linear"), target_of(4));
+  std::function<long(Knobs&, size_t)> legal = [&](Knobs& knobs, size_t knob) -> long {
+    if (knob == knobs.size()) return space->why_illegal(knobs).empty();
+    long sum = 0;
+    for (int value : space->knobs()[knob].values) {
+      knobs[knob] = value;
+      sum += legal(knobs, knob + 1);
     }
-    EXPECT_GE(space->size() * legal / kDraws, 1e5) << key;
-  }
+    return sum;
+  };
+  Knobs knobs(space->knobs().size());
+  EXPECT_EQ(space->legal_size(), legal(knobs, 0));
+  EXPECT_GT(space->legal_size(), 0);
 }
 
 // The pixels of the image are read where they lie: nothing but the weights may depend on the knobs.

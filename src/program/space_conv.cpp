@@ -144,7 +144,11 @@ class ConvSpace : public ProgramSpace {
               ConvSchedule s = decode_conv(knobs);
               s.unroll = 1;
               if (s.vector_channels() == 0 || accumulators(s) > target_.registers) break;
-              knobs[5] = default_unroll(s);
+              knobs[5] = s.unroll = default_unroll(s);
+              // Of a small kernel all rows: its loop would cost as much as its multiply-adds.
+              const bool rows_unrolled =
+                  shape_.kernel > 1 && accumulators(s) * s.unroll * shape_.kernel <= kMaxUnrolledOfDefault;
+              knobs[6] = static_cast<int>(rows_unrolled ? ConvKernelRows::outer_unrolled : ConvKernelRows::outer_loop);
               // Of a row's tiles channels or pixels inside; or all rows, channel tile by channel tile.
               for (int order = 0; order < 3; ++order) {
                 knobs[8] = order == 1;
@@ -300,7 +304,7 @@ class ConvSpace : public ProgramSpace {
   int default_unroll(const ConvSchedule& s) const {
     int result = 1;
     for (int unroll : specs_[5].values)
-      if (steps(s) % unroll == 0 && unroll <= 4 && accumulators(s) * unroll <= kMaxUnrolledOfDefault) result = unroll;
+      if (steps(s) % unroll == 0 && unroll <= 8 && accumulators(s) * unroll <= kMaxUnrolledOfDefault) result = unroll;
     return result;
   }
   int steps(const ConvSchedule& s) const { return ceil_div(shape_.taps, s.lane_taps); }

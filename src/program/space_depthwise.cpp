@@ -88,24 +88,27 @@ class DepthwiseSpace : public ProgramSpace {
     Knobs knobs(specs_.size(), 0);
     const int columns = subgraph_.out_width();
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
-    // A large kernel's chains of sums need more accumulators than seven pixels.
+    // A large kernel's chains of sums need more accumulators than seven pixels: fourteen, or two vectors.
+    const bool across_lines = channels() % knobs[0] != 0;
+    const bool fourteen =
+        subgraph_.kernel >= 5 && subgraph_.stride == 1 && columns % 14 == 0 && (!across_lines || columns == 14);
     const bool pairs =
-        channels() >= 2 * knobs[0] && round_up(channels(), 2 * knobs[0]) == round_up(channels(), knobs[0]);
+        !fourteen && channels() >= 2 * knobs[0] && round_up(channels(), 2 * knobs[0]) == round_up(channels(), knobs[0]);
     knobs[1] = subgraph_.kernel >= 5 && pairs ? largest_up_to(specs_[1].values, 2) : 1;
     knobs[2] = largest_up_to(specs_[2].values, std::min(columns, 8));
     for (int width : {4, 5, 6, 8, 7})
       if (columns % width == 0) knobs[2] = width;
     if (subgraph_.kernel >= 5 && subgraph_.stride == 1 && knobs[1] == 1 && columns % 14 == 0)
       knobs[2] = largest_up_to(specs_[2].values, 14);
+    knobs[8] = subgraph_.kernel == 3 || (subgraph_.kernel > 3 && knobs[1] == 1) ? 1 : 0;
     knobs[3] = 1;
     const bool one_column = knobs[2] >= columns;
     if (subgraph_.padding > 0)
       knobs[5] = static_cast<int>(one_column ? DepthwisePadding::skipped : DepthwisePadding::skipped_columns_apart);
     knobs[4] = subgraph_.kernel <= 3 ? 1 : 0;
-    knobs[8] = subgraph_.kernel == 3 ? 1 : 0;
-    // Vectors across lines: all channels while the lines are in L1.
-    const bool across_lines = channels() % knobs[0] != 0;
-    const bool beyond_l2 = 4.0 * channels() * subgraph_.height * subgraph_.width > target_.l2_bytes;
+    // Vectors across lines: all channels while the lines are in L1. A large kernel has work enough to wait for no L2.
+    const bool beyond_l2 =
+        subgraph_.kernel <= 3 && 4.0 * channels() * subgraph_.height * subgraph_.width > target_.l2_bytes;
     if (channels() > knobs[0] * knobs[1] && !one_column && (across_lines || beyond_l2))
       knobs[6] = static_cast<int>(DepthwiseOrder::columns_rows_channels);
     // There each tile loads its weights anew: a row of the kernel at a time keeps them few.

@@ -25,6 +25,7 @@ Target parse_target(const json& text) {
   target.l2_bytes = text.at("l2_bytes");
   target.registers = text.at("registers");
   target.threads = text.at("threads");
+  target.native_units = text.at("native_units");
   return target;
 }
 
