@@ -21,6 +21,7 @@ constexpr double kSpill = 4;         // cycles lost by an accumulator that is in
 constexpr double kLoadShare = 0.05;  // of the loads: what is not hidden by the multiply-adds
 constexpr double kOverlap = 0.1;     // of the lesser of work and transfer: what is not hidden by the other
 constexpr double kTileStart = 20;    // cycles until a tile's first multiply-adds flow
+constexpr double kRowStart = 8;      // likewise for a row of the kernel whose loop is not unrolled
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
 constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
 
@@ -70,7 +71,7 @@ ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, 
             tiles * out_vectors *
                 (points * kOutputTransform +
                  w.side * w.side * (2 + activation_operations(subgraph.activation) + (subgraph.residual ? 1 : 0)))) /
-               kUnits;
+               target.native_units;
   const double all_input = double(subgraph.in_channels) * subgraph.width * subgraph.height * subgraph.batch * 4;
   if (s.padding == ConvPadding::root) e.rest += kCopy * all_input / 4 / target.vector_floats;
   const double core =
@@ -135,10 +136,11 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   // of it when three tiles are, nothing when one fills the window.
   const double in_flight = (steps * accumulators + 3 * accumulators) / kWindow;
   const double hidden = std::clamp(1.35 - 1.4 * in_flight, 0.0, 1.0);
-  e.rest =
-      tiles *
-      ((1 - hidden) * (kTileStart + accumulators * 2 / units) +
-       accumulators * (activation_operations(subgraph.activation) + horizontal + (subgraph.residual ? 1 : 0)) / units);
+  // The activation's operations are half of them multiply-adds.
+  const double last = activation_operations(subgraph.activation) * (1 - hidden / 2) + horizontal + subgraph.residual;
+  const bool row_loop = shape.kernel > 1 && s.kernel_rows == ConvKernelRows::outer_loop;
+  e.rest = tiles * ((1 - hidden) * (kTileStart + accumulators * 2 / units) + accumulators * last / units +
+                    (row_loop ? shape.kernel * kRowStart : 0));
   if (subgraph.padding > 0 && !is_inlined(s.padding)) {
     // Copies of tiles and rows overlap, and are made again for every group of channels.
     double copies = 1;

@@ -8,6 +8,7 @@
 
 #include "model/error.h"
 #include "program/random_subgraphs.h"
+#include "program/space_conv.h"
 
 namespace sonar {
 namespace {
@@ -232,9 +233,33 @@ TEST(ProgramSpace, RefusesWhatIsNoProgram) {
             std::string::npos);
 }
 
+// What the best programs found by tuning have in common is what the default programs begin with.
+TEST(DefaultProgram, KeepsNarrowTilesShortAndTheirVectorsFull) {
+  Target split = target_of(16);
+  split.native_units = 1;
+  const auto text = [&](const char* key) {
+    const auto space = make_program_space(parse_subgraph(key), split);
+    return space->to_text(space->default_program()) + " ";
+  };
+  // Eight channels fill half of a vector: where a whole one is executed in two halves, that costs nothing.
+  const std::string narrow = text("conv-f32-n1-h32-w32-i24-o8-k1-s1-p0-linear");
+  EXPECT_NE(narrow.find("vector=8 lane_taps=1 "), std::string::npos) << narrow;
+  // A reduction of eight steps: short tiles overlap, and are unrolled whole.
+  const auto space = make_program_space(parse_subgraph("conv-f32-n1-h64-w64-i8-o16-k1-s1-p0-relu"), split);
+  const ConvSchedule s = decode_conv(space->default_program());
+  EXPECT_EQ(s.unroll, 8);
+  EXPECT_LE(s.tile_vectors * s.tile_width * s.tile_height, 10);
+  EXPECT_GE(s.tile_vectors * s.tile_width * s.tile_height, 6);
+  // A large depthwise kernel with few vectors: fourteen pixels of one row, a row of the kernel sliding over them.
+  const std::string depthwise = text("depthwise-f32-n1-h14-w14-i480-o480-k5-s1-p2-hswish");
+  EXPECT_NE(depthwise.find("tile_vectors=1 tile_width=14 tile_height=1 "), std::string::npos) << depthwise;
+  EXPECT_NE(depthwise.find("taps=1 "), std::string::npos) << depthwise;
+}
+
 TEST(HostTarget, IsPlausible) {
   const Target target = host_target();
   EXPECT_GE(target.vector_floats, 4);
+  EXPECT_GE(target.native_units, 1);
   EXPECT_GE(target.l1_bytes, 8 << 10);
   EXPECT_GE(target.l2_bytes, target.l1_bytes);
 }
