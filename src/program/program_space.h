@@ -20,7 +20,7 @@ struct Target {
   int vector_floats = 8;  // native width in float32 lanes
   long l1_bytes = 32 << 10;
   long l2_bytes = 1 << 20;
-  int registers = 16;  // vector registers
+  int registers = 16;    // vector registers
   int native_units = 2;  // multiply-adds of native vectors in a cycle; 1: each is split in two halves
   int threads = 1;
 };
