@@ -58,8 +58,8 @@ struct Case {
   int max_samples = 30;         // 1..2000
   double sampling_s = 0.03;     // enough measuring; stops before when the spread of 5 samples or more is < 2 %
   /// >= 0: so much other data is read before every timed call, untimed, as the rest of a network would; each call is
-  /// timed alone, and a sample is the median of some. < 0: calls follow each other, and a sample is the mean of a
-  /// burst.
+  /// timed alone, and a sample is the mean of some that nothing disturbed. < 0: calls follow each other, and a sample
+  /// is the mean of a burst.
   long context_bytes = -1;
 };
 

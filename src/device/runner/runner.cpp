@@ -57,9 +57,10 @@ using sonar::MeasureErrorKind;
 
 constexpr size_t zone_bytes = 4096;  // watched on either side of each buffer
 constexpr unsigned char zone_byte = 0xd3;
-constexpr size_t alignment = 128;                          // of buffers
-constexpr size_t line_bytes = 64;                          // no cache line is shorter
-constexpr size_t most_calls = 64;                          // in one sample of calls that are timed alone
+constexpr size_t alignment = 128;  // of buffers
+constexpr size_t line_bytes = 64;  // no cache line is shorter
+constexpr size_t most_calls = 64;  // in one sample of calls that are timed alone
+constexpr double clock_step_us = 0.01;
 constexpr double program_memory_bytes = 4.0 * (1u << 30);  // that a program may allocate for itself
 constexpr double clearly_slower = 1.5;                     // than the best known: no more samples
 constexpr double small_spread = 0.02;
@@ -496,15 +497,25 @@ void pass_by(const Case& c, const Prepared& p, int threads) {
     pass_part(nullptr, 0, closure);
 }
 
+/// Mean of those that nothing disturbed. Clocks tick in steps (of 10 ns on some CPUs), so that the median of short
+/// calls is one step or the other; since calls begin anywhere within a step, their mean tells finer times.
+double undisturbed_mean(std::vector<double>& times) {
+  std::sort(times.begin(), times.end());
+  const double most = 1.25 * sonar::quantile(times.data(), times.size(), 0.5) + 2 * clock_step_us;
+  double sum = 0;
+  size_t n = 0;
+  for (; n < times.size() && times[n] <= most; ++n) sum += times[n];
+  return sum / static_cast<double>(n);
+}
+
 /// What two looks at the clock take with nothing between them.
 double clock_us() {
-  std::vector<double> empty(101);
+  std::vector<double> empty(1001);
   for (double& us : empty) {
     const double start = now_us();
     us = now_us() - start;
   }
-  std::sort(empty.begin(), empty.end());
-  return empty[empty.size() / 2];
+  return undisturbed_mean(empty);
 }
 
 // ---- Is the answer right? ------------------------------------------------------------------------------------------
@@ -577,7 +588,8 @@ struct Timing {
   bool stopped_early = false;
 };
 
-/// Takes samples. Calls in bursts: a sample is the mean of one. Calls alone: it is the median of some.
+/// Takes samples. Calls in bursts: a sample is the mean of one. Calls alone: it is the mean of some that nothing
+/// disturbed.
 class Sampler {
  public:
   Sampler(const Case& c, Prepared& p, int threads) : c_(c), p_(p), threads_(threads), clock_us_(clock_us()) {}
@@ -605,9 +617,8 @@ class Sampler {
         pass_by(c_, p_, threads_);
         times_.push_back(run(c_, p_, 1));
       }
-      std::sort(times_.begin(), times_.end());
       // A program may be quicker than the clock can tell, but it takes some time.
-      result = std::max(sonar::quantile(times_.data(), times_.size(), 0.5) - clock_us_, 1e-3);
+      result = std::max(undisturbed_mean(times_) - clock_us_, 1e-3);
     } else {
       result = run(c_, p_, calls_) / static_cast<double>(calls_);
     }
