@@ -3,12 +3,14 @@
 
     trace_test.py [--sonar BINARY --trace FOLDER]     with these, metrics are also compared with `sonar replay`
 """
+import itertools
 import json
 import math
 import os
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 import numpy as np
@@ -128,28 +130,47 @@ def good_trace():
 
 
 class SyneTune(unittest.TestCase):
-    POINTS = np.array([[5.0, 5.0], [1.0, 4.0], [2.0, 2.0], [4.0, 1.0], [3.0, 3.0]])  # fronts: {1, 2, 3}, {4}, {0}
+    # Fronts {1, 2, 3}, {4}, {0}.
+    POINTS = np.array([[5.0, 5.0], [1.0, 4.0], [2.0, 2.0], [4.0, 1.0], [3.0, 3.0]])
 
     def test_the_shipped_priorities_are_an_order_and_not_ranks(self):
         from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import NonDominatedPriority
         shipped = NonDominatedPriority()(self.POINTS)
         self.assertEqual(shipped.tolist()[3:], [4, 0])  # entry k is the item in place k ...
-        self.assertGreater(shipped[2], shipped[4])  # ... so that item 4 is taken before item 2, which dominates it
-        corrected = search_peers.corrected_priority()(self.POINTS)
-        self.assertEqual(corrected[0], 4)
-        self.assertEqual(corrected[4], 3)
-        self.assertEqual(sorted(corrected[1:4]), [0, 1, 2])
-        np.testing.assert_array_equal(np.argsort(corrected), shipped)
+        self.assertEqual(shipped.argmin(), 4)  # ... so that item 4 comes first, before item 2, which dominates it
 
-    def test_the_faster_front_is_the_same(self):
+    def test_the_shipped_order_within_a_front_takes_ranks_for_an_order(self):
+        line = np.array([[0.0, 10.0], [1.0, 9.0], [5.0, 5.0], [10.0, 0.0]])  # one front
+        # The net starts at 0; 3 is farthest from it, then 2, which is far from both, then 1.
+        self.assertEqual(SHIPPED.compute_epsilon_net(line, dim=0).tolist(), [0, 3, 2, 1])  # ranks; here also an order
+        line = line[[2, 0, 1, 3]]  # the same net is now 1, 3, 0, 2
+        self.assertEqual(SHIPPED.compute_epsilon_net(line, dim=0).tolist(), [2, 0, 3, 1])
+        self.assertEqual(SHIPPED.nondominated_sort(line, dim=0), [2, 0, 3, 1])  # should be 1, 3, 0, 2
+
+    def test_the_corrected_priorities_are_ranks(self):
+        draw = np.random.default_rng(1)
+        for _ in range(100):
+            points = draw.random((draw.integers(2, 30), 2))
+            places = search_peers.corrected_priority()(points)
+            self.assertEqual(sorted(places), list(range(len(points))))
+            for i, j in itertools.permutations(range(len(points)), 2):
+                if (points[i] < points[j]).all():
+                    self.assertLess(places[i], places[j])
+            best = np.flatnonzero(SHIPPED.pareto_efficient(points))
+            self.assertEqual(places.argmin(), best[points[best, 0].argmin()])  # the net's first item
+
+    def test_the_faster_functions_give_the_same(self):
         draw = np.random.default_rng(0)
         for _ in range(200):
             points = draw.integers(0, 12, (draw.integers(1, 60), 2)).astype(float)
-            np.testing.assert_array_equal(search_peers.fast_pareto_efficient(points), ORIGINAL(points))
+            np.testing.assert_array_equal(search_peers.fast_pareto_efficient(points), SHIPPED.pareto_efficient(points))
+            points = draw.random((draw.integers(1, 40), 2)) * [1, 1000]
+            np.testing.assert_array_equal(search_peers.fast_epsilon_net(points, 0), SHIPPED.compute_epsilon_net(points, 0))
 
 
 if __name__ == "__main__":
-    from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import pareto_efficient as ORIGINAL
+    from syne_tune.optimizer.schedulers.multiobjective import non_dominated_priority
+    SHIPPED = types.SimpleNamespace(**vars(non_dominated_priority))  # as it is before search_peers.py replaces functions
     for option in ("sonar", "trace"):
         if "--" + option in sys.argv:
             OPTIONS[option] = sys.argv[sys.argv.index("--" + option) + 1]
