@@ -65,7 +65,10 @@ double SearchRun::remaining_s() const {
   return std::max(0.0, total - reserve - clock_.now());
 }
 
-double SearchRun::contenders_s() const { return kContenderPrograms * double(tuning_->live()) * mean_program_s(); }
+double SearchRun::contenders_s() const {
+  if (!measuring_->measures_again()) return 0;
+  return kContenderPrograms * double(tuning_->live()) * mean_program_s();
+}
 
 double SearchRun::step_cost(const Network& network) const {
   if (!timed() && config_.search.share == "steps") return 1;
@@ -286,7 +289,7 @@ bool SearchRun::issue_batches() {
   if (!tuning_) return false;
   std::vector<MeasureJobRow> jobs;
   long pooled = 0;
-  while (programs_out_ + pooled < static_cast<long>(ProgramMeasurer::kBusy)) {
+  while (programs_out_ + pooled < measuring_->busy_programs()) {
     std::optional<MeasureJobRow> job;
     if (exhaustive()) {
       for (size_t i = 0; i < tuning_->count() && !job; ++i) {
