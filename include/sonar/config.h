@@ -23,6 +23,8 @@ struct Config {
     std::string share = "steps";         // steps, seconds
     std::string scheduler = "gradient";  // gradient, paper
     std::string latency = "sum";         // sum: of the subgraphs' best programs; end-to-end: measured
+    std::string tuner = "halide";        // halide, or the command line of an outside tuner (docs/tuners.md)
+    double tuner_time_limit_s = 300;     // an outside tuner that says nothing for so long is started anew
     bool cost_model = true;              // programs are chosen by predicted speed
     bool transfer = true;                // a subgraph starts from the best programs of similar ones
     int64_t batch_programs = 64;         // beta: programs tried in a batch, at most

@@ -14,7 +14,10 @@ enum class MeasureErrorKind {
   crash = 5,
   run_timeout = 6,
   wrong_answer = 7,
+  no_program = 8,  // an outside tuner has no further program for the subgraph
 };
+
+inline constexpr MeasureErrorKind kLastMeasureErrorKind = MeasureErrorKind::no_program;
 
 struct MeasureError {
   MeasureErrorKind kind = MeasureErrorKind::crash;
@@ -50,6 +53,8 @@ inline const char* to_text(MeasureErrorKind kind) {
       return "run timeout";
     case MeasureErrorKind::wrong_answer:
       return "wrong answer";
+    case MeasureErrorKind::no_program:
+      return "no program";
   }
   return "unknown";
 }

@@ -9,7 +9,7 @@
 
 namespace sonar {
 
-inline constexpr long kLastMeasureError = static_cast<long>(MeasureErrorKind::wrong_answer);
+inline constexpr long kLastMeasureError = static_cast<long>(kLastMeasureErrorKind);
 
 /// In the order of the columns; absent is NULL.
 struct OutcomeColumns {

@@ -134,7 +134,7 @@ double finite(double value, const LibraryRecord& record) {
 Outcome parse_outcome(Fields& fields) {
   const std::string outcome = fields.text("outcome");
   if (outcome != kMeasured) {
-    for (long k = 1; k <= static_cast<long>(MeasureErrorKind::wrong_answer); ++k)
+    for (long k = 1; k <= static_cast<long>(kLastMeasureErrorKind); ++k)
       if (outcome == to_text(static_cast<MeasureErrorKind>(k)))
         return MeasureError{static_cast<MeasureErrorKind>(k), fields.text("message", kLongestMessage)};
     throw UserError("outcome '" + outcome.substr(0, 60) + "' is not known; it can be measured, or a cause of failure");

@@ -400,7 +400,7 @@ class RandomRows {
   ProgramRow program(long job, int index) {
     ProgramRow row{job, index, text(), knobs(), text(), {}, real(), real()};
     if (flag()) {
-      row.outcome = MeasureError{static_cast<MeasureErrorKind>(1 + random_.below(7)), text()};
+      row.outcome = MeasureError{static_cast<MeasureErrorKind>(1 + random_.below(8)), text()};
     } else {
       Measurement m{{}, real(), real(), real(), integer(), flag()};
       m.samples_us.resize(random_.below(30));

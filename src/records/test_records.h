@@ -46,7 +46,7 @@ inline LibraryRecord random_record(Random& random) {
   record.purpose = static_cast<MeasurePurpose>(1 + random.below(3));
   record.program.compile_s = number();
   if (random.below(3) == 0) {
-    record.program.outcome = MeasureError{static_cast<MeasureErrorKind>(1 + random.below(7)), texts[random.below(5)]};
+    record.program.outcome = MeasureError{static_cast<MeasureErrorKind>(1 + random.below(8)), texts[random.below(5)]};
   } else {
     Measurement measured;
     for (uint64_t i = random.below(5); i > 0; --i) measured.samples_us.push_back(number());

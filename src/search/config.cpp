@@ -14,6 +14,7 @@
 
 #include "model/error.h"
 #include "policy/algorithm.h"
+#include "search/tuner_session.h"
 
 namespace sonar {
 namespace {
@@ -47,6 +48,8 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.share", c.search.share, choice({"steps", "seconds"}));
   visit("search.scheduler", c.search.scheduler, choice({"paper", "gradient"}));
   visit("search.latency", c.search.latency, choice({"sum", "end-to-end"}));
+  visit("search.tuner", c.search.tuner, Rule{{}, 0, 0, false});
+  visit("search.tuner_time_limit_s", c.search.tuner_time_limit_s, within(1, 86400));
   visit("search.cost_model", c.search.cost_model, Rule{});
   visit("search.transfer", c.search.transfer, Rule{});
   visit("search.batch_programs", c.search.batch_programs, within(1, 4096));
@@ -251,6 +254,21 @@ void check_combinations(const Config& c, const std::string& path) {
   }
   if (c.search.algorithm == "threshold" && c.search.threshold_ms <= 0)
     refuse("search.algorithm = \"threshold\" needs search.threshold_ms, the latency limit in milliseconds");
+  if (c.search.tuner != "halide") {
+    try {
+      split_command(c.search.tuner);
+    } catch (const UserError& error) {
+      refuse(error.what());
+    }
+    if (c.search.latency == "end-to-end")
+      refuse(
+          "search.latency = \"end-to-end\" needs programs that SONAR can put together; an outside search.tuner "
+          "measures subgraphs only: use \"sum\"");
+    if (!c.search.records.empty())
+      refuse(
+          "search.records holds programs that can be built again, and those of an outside search.tuner cannot: "
+          "remove one of the two");
+  }
   if (c.search.share == "seconds" && counted)
     refuse("search.share = \"seconds\" needs a time budget; with counted budgets use \"steps\", or set search.time");
   if (c.search.schedule == "sequential" && counted)

@@ -134,11 +134,31 @@ Health run_doctor(const Config& config, bool as_json) {
                          duration(step_s), config.train.batch);
     });
 
+  if (has_outside_tuner(config) && !probes.empty())
+    check(findings, "tuner", [&] {
+      TunerSession tuner(tuner_session_options(config, scratch.path), nullptr);
+      const std::string text = tuner.identity().name + ", " + tuner.identity().target;
+      const Subgraph& subgraph = probes.front().uses.front().subgraph;
+      const auto began = std::chrono::steady_clock::now();
+      Outcome outcome;
+      try {
+        tuner.tune(subgraph, {0}, 0, [&](TunerSession::Answer answer) { outcome = std::move(answer.outcome); });
+      } catch (const TunerGone& gone) {
+        throw EnvironmentError(gone.what());
+      }
+      program_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+      if (const auto* error = std::get_if<MeasureError>(&outcome))
+        throw EnvironmentError(fmt::format("{}; the default program of {} failed: {}: {}", text, subgraph.key(),
+                                           to_text(error->kind), error->message));
+      return fmt::format("{}; the default program of {} in {}", text, subgraph.key(), duration(program_s));
+    });
+
   DeviceParts parts;
-  check(findings, "device", [&] {
-    parts = start_local_device(config, scratch.path);
-    return parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target;
-  });
+  if (!has_outside_tuner(config))
+    check(findings, "device", [&] {
+      parts = start_local_device(config, scratch.path);
+      return parts.identity.device + "; " + parts.identity.compiler + ", " + parts.identity.target;
+    });
   if (parts.device && !config.search.records.empty())
     check(findings, "records", [&]() -> std::string {
       const std::string& path = config.search.records;

@@ -107,7 +107,7 @@ void TrainExecutor::work(size_t worker) {
         return;
       } catch (const TrainerGone& gone) {
         clients_[worker].reset();
-        events_.post(TrainerRestarted{std::string(gone.what()) + " while it worked on " + request.job.network});
+        events_.post(ProcessRestarted{std::string(gone.what()) + " while it worked on " + request.job.network});
         if (attempt < kTrainerTries) continue;
         finished.error = std::current_exception();
       } catch (...) {
@@ -121,7 +121,7 @@ void TrainExecutor::work(size_t worker) {
   }
 }
 
-MeasureExecutor::MeasureExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device,
+ProgramExecutor::ProgramExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device,
                                  const MeasuringCores& cores, const ActiveClock& clock, EventQueue& events)
     : cores_(cores),
       compiler_(std::move(compiler)),
@@ -131,7 +131,7 @@ MeasureExecutor::MeasureExecutor(std::unique_ptr<Compiler> compiler, std::unique
       measurer_(*compiler_, *device_, cores, [this](ProgramMeasurer::Chunk chunk) { arrived(std::move(chunk)); }),
       network_worker_([this] { measure_networks(); }) {}
 
-MeasureExecutor::~MeasureExecutor() {
+ProgramExecutor::~ProgramExecutor() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -141,7 +141,7 @@ MeasureExecutor::~MeasureExecutor() {
   network_worker_.join();
 }
 
-void MeasureExecutor::submit(MeasureTask task) {
+void ProgramExecutor::submit(MeasureTask task) {
   const auto shared = std::make_shared<const MeasureTask>(std::move(task));
   std::lock_guard lock(mutex_);
   if (out_.empty()) busy_since_s_ = clock_.now();
@@ -150,7 +150,7 @@ void MeasureExecutor::submit(MeasureTask task) {
   measurer_.submit(shared->programs, first);
 }
 
-void MeasureExecutor::submit(NetworkTask task) {
+void ProgramExecutor::submit(NetworkTask task) {
   {
     std::lock_guard lock(mutex_);
     networks_.push_back(std::move(task));
@@ -158,7 +158,7 @@ void MeasureExecutor::submit(NetworkTask task) {
   wake_.notify_one();
 }
 
-void MeasureExecutor::arrived(ProgramMeasurer::Chunk chunk) {
+void ProgramExecutor::arrived(ProgramMeasurer::Chunk chunk) {
   if (chunk.error) {
     events_.post(MeasuringFailed{chunk.error});
     return;
@@ -183,7 +183,7 @@ void MeasureExecutor::arrived(ProgramMeasurer::Chunk chunk) {
   events_.post(std::move(used));
 }
 
-void MeasureExecutor::measure_networks() {
+void ProgramExecutor::measure_networks() {
   pin_this_thread(cores_.beside.empty() ? cores_.timing : cores_.beside);
   for (;;) {
     NetworkTask task;

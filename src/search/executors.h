@@ -66,8 +66,13 @@ struct TrainProgress {
 struct TrainPointArrived {
   TrainPoint point;
 };
-struct TrainerRestarted {
+/// A trainer or an outside tuner.
+struct ProcessRestarted {
   std::string why;
+};
+/// What an outside tuner has to say for people.
+struct TunerNote {
+  std::string text;
 };
 struct TrainFinished {
   TrainTask task;
@@ -95,7 +100,7 @@ struct NetworkArrived {
 struct MeasuringFailed {
   std::exception_ptr error;
 };
-using Event = std::variant<TrainProgress, TrainPointArrived, TrainerRestarted, TrainFinished, ProgramArrived,
+using Event = std::variant<TrainProgress, TrainPointArrived, ProcessRestarted, TunerNote, TrainFinished, ProgramArrived,
                            DeviceUsed, NetworkArrived, MeasuringFailed>;
 
 class EventQueue {
@@ -137,16 +142,32 @@ class TrainExecutor {
   std::vector<std::thread> workers_;
 };
 
-/// Compiles and measures, programs of all jobs in one stream, and whole networks beside them.
+/// Carries out measuring jobs, and posts what becomes of them.
 class MeasureExecutor {
  public:
-  MeasureExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device, const MeasuringCores& cores,
-                  const ActiveClock& clock, EventQueue& events);
-  ~MeasureExecutor();
-  void submit(MeasureTask task);
-  void submit(NetworkTask task);
+  virtual ~MeasureExecutor() = default;
+  virtual void submit(MeasureTask task) = 0;
+  virtual void submit(NetworkTask task) = 0;
   /// Held by the coordinator while it works, where it shares cores with programs that are timed.
-  CoreClaims& claims() { return measurer_.claims(); }
+  virtual CoreClaims& claims() = 0;
+  /// Programs that keep every stage busy: no more batches are asked for while so many are out.
+  virtual long busy_programs() const = 0;
+  virtual bool measures_again() const = 0;     // programs that were measured before
+  virtual bool measures_networks() const = 0;  // as a whole
+};
+
+/// Compiles and measures, programs of all jobs in one stream, and whole networks beside them.
+class ProgramExecutor : public MeasureExecutor {
+ public:
+  ProgramExecutor(std::unique_ptr<Compiler> compiler, std::unique_ptr<Device> device, const MeasuringCores& cores,
+                  const ActiveClock& clock, EventQueue& events);
+  ~ProgramExecutor() override;
+  void submit(MeasureTask task) override;
+  void submit(NetworkTask task) override;
+  CoreClaims& claims() override { return measurer_.claims(); }
+  long busy_programs() const override { return static_cast<long>(ProgramMeasurer::kBusy); }
+  bool measures_again() const override { return true; }
+  bool measures_networks() const override { return true; }
 
  private:
   void arrived(ProgramMeasurer::Chunk chunk);

@@ -59,7 +59,8 @@ class SearchRun {
   void pump();
   void handle(TrainProgress& event);
   void handle(TrainPointArrived& event);
-  void handle(TrainerRestarted& event);
+  void handle(ProcessRestarted& event);
+  void handle(TunerNote& event);
   void handle(TrainFinished& event);
   void handle(ProgramArrived& event);
   void handle(DeviceUsed& event);

@@ -136,7 +136,9 @@ void SearchRun::handle(TrainPointArrived& event) {
                          point.seconds);
 }
 
-void SearchRun::handle(TrainerRestarted& event) {
+void SearchRun::handle(TunerNote& event) { say("tuner", event.text); }
+
+void SearchRun::handle(ProcessRestarted& event) {
   store_->put_event(clock_.now(), "warning", event.why + "; started anew");
   say("warning", event.why + "; started anew");
 }

@@ -22,7 +22,7 @@ constexpr int kContenderPasses = 4;
 
 /// False when the best program of every live subgraph has been confirmed, or is given up on.
 bool SearchRun::issue_contenders() {
-  if (contender_passes_ >= kContenderPasses) return false;
+  if (contender_passes_ >= kContenderPasses || !measuring_->measures_again()) return false;
   std::vector<MeasureJobRow> jobs = tuning_->contender_jobs(round_.round, kContenders);
   if (jobs.empty()) return false;
   if (contender_passes_++ == 0)
@@ -63,7 +63,10 @@ void SearchRun::finish() {
   if (tuning_ && !options_.from_records) {
     measure_contenders();  // nothing is left to do unless the time ran out before the last round
     confirm_answers();
-    for (size_t i : survivors) submit_network_measurement(i);
+    if (measuring_->measures_networks())
+      for (size_t i : survivors) submit_network_measurement(i);
+    else
+      say("finish", "the programs of an outside tuner are not put together: no network is measured as a whole");
   }
   while (measuring() || train_pending_ > 0) pump();
 

@@ -52,7 +52,10 @@ double SearchRun::remaining_s() const {
   return std::max(0.0, total - reserve - clock_.now());
 }
 
-double SearchRun::contenders_s() const { return kContenderPrograms * double(tuning_->live()) * mean_program_s(); }
+double SearchRun::contenders_s() const {
+  if (!measuring_->measures_again()) return 0;
+  return kContenderPrograms * double(tuning_->live()) * mean_program_s();
+}
 
 double SearchRun::mean_program_s() const {
   return measured_programs_ > 0 ? measure_wall_s_ / static_cast<double>(measured_programs_) : 0.1;
@@ -268,7 +271,7 @@ bool SearchRun::issue_batches() {
   if (!tuning_) return false;
   std::vector<MeasureJobRow> jobs;
   long pooled = 0;
-  while (programs_out_ + pooled < static_cast<long>(ProgramMeasurer::kBusy)) {
+  while (programs_out_ + pooled < measuring_->busy_programs()) {
     double left = round_.programs - static_cast<double>(round_programs_issued_);
     if (timed())
       left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s() -

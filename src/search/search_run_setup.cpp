@@ -12,6 +12,7 @@
 #include "policy/architecture_features.h"
 #include "report/report.h"
 #include "search/search_run.h"
+#include "search/session_executor.h"
 #include "search/start_device.h"
 
 namespace sonar {
@@ -26,7 +27,8 @@ const std::set<std::string> kUnbound = {"train.cores",
                                         "compile.memory_limit_mb",
                                         "train.checkpoint_seconds",
                                         "train.keep_checkpoints",
-                                        "search.records"};
+                                        "search.records",
+                                        "search.tuner_time_limit_s"};
 /// A run needs this much free for its store, runners and reports, checkpoints not counted.
 constexpr double kDiskBase = 256e6;
 
@@ -292,6 +294,7 @@ void SearchRun::start_device() {
   tuning.seed = static_cast<uint64_t>(config_.search.seed);
   tuning.tuner.cost_model = config_.search.cost_model;
   tuning.tuner.transfer = config_.search.transfer;
+  tuning.outside = has_outside_tuner(config_);
   tuning_ = std::make_unique<Tuning>(subgraphs, target, tuning);
   const size_t unique = subgraphs.size();
   say("candidates",
@@ -302,12 +305,21 @@ void SearchRun::start_device() {
         fmt::format("search.programs = {} cannot pay for the default programs of {} unique subgraphs; "
                     "set it to at least {}",
                     config_.search.programs, unique, unique));
-  DeviceParts parts = start_local_device(config_, options_.folder + "/work");
-  store_->bind_identity(parts.identity);
-  const RecordIdentity identity = parts.identity;
   const MeasuringCores cores = measuring_cores(config_);
-  measuring_ =
-      std::make_unique<MeasureExecutor>(std::move(parts.compiler), std::move(parts.device), cores, clock_, events_);
+  RecordIdentity identity;
+  if (tuning.outside) {
+    auto session =
+        std::make_unique<SessionExecutor>(tuner_session_options(config_, options_.folder + "/work"), clock_, events_);
+    identity = outside_identity(config_, session->identity());
+    store_->bind_identity(identity);
+    measuring_ = std::move(session);
+  } else {
+    DeviceParts parts = start_local_device(config_, options_.folder + "/work");
+    identity = parts.identity;
+    store_->bind_identity(identity);
+    measuring_ =
+        std::make_unique<ProgramExecutor>(std::move(parts.compiler), std::move(parts.device), cores, clock_, events_);
+  }
   own_cores_ = keep_off(cores.timing);
   say("device", identity.device + "; " + identity.compiler + ", " + identity.target);
   adopt_earlier(identity);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "device/machine.h"
 #include "model/error.h"
 #include "search/program_measurer.h"
 #include "search/trainer_client.h"
@@ -45,6 +46,17 @@ DeviceParts start_local_device(const Config& config, const std::string& work_fol
   parts.identity.protocol = kMeasuringProtocolVersion;
   parts.identity.threads = static_cast<int>(config.device.threads);
   return parts;
+}
+
+bool has_outside_tuner(const Config& config) { return config.search.tuner != "halide"; }
+
+RecordIdentity outside_identity(const Config& config, const TunerSession::Identity& tuner) {
+  RecordIdentity identity;
+  identity.target = tuner.target;
+  identity.device = machine_description();
+  identity.compiler = tuner.name;
+  identity.threads = static_cast<int>(config.device.threads);
+  return identity;
 }
 
 void refuse_missing_cores(const Config& config) {

@@ -8,6 +8,7 @@
 #include "program/compiler.h"
 #include "records/run_store.h"
 #include "search/program_measurer.h"
+#include "search/tuner_session.h"
 #include "sonar/config.h"
 
 namespace sonar {
@@ -20,6 +21,12 @@ struct DeviceParts {
 
 /// Throws EnvironmentError when the compiler or the toolchain that links runners is missing.
 DeviceParts start_local_device(const Config& config, const std::string& work_folder);
+
+/// search.tuner names a command.
+bool has_outside_tuner(const Config& config);
+
+/// Of what an outside tuner measures here: another compiler, so that such records are never mixed with ours.
+RecordIdentity outside_identity(const Config& config, const TunerSession::Identity& tuner);
 
 /// Throws UserError naming the first core of train, compile or device that this machine does not have.
 void refuse_missing_cores(const Config& config);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "model/error.h"
+#include "tune/trial_tuner.h"
 
 namespace sonar {
 
@@ -18,9 +19,14 @@ Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, con
     const SubgraphKey key = subgraph.key();
     index_[key] = keys_.size();
     keys_.push_back(key);
-    spaces_.push_back(make_program_space(subgraph, target));
-    tuners_.push_back(std::make_unique<SubgraphTuner>(spaces_.back(), derive_seed(options.seed, "tune " + key),
-                                                      options.tuner, experience_));
+    if (options.outside) {
+      spaces_.push_back(make_trial_space(subgraph));
+      tuners_.push_back(std::make_unique<TrialTuner>(spaces_.back()));
+    } else {
+      spaces_.push_back(make_program_space(subgraph, target));
+      tuners_.push_back(std::make_unique<SubgraphTuner>(spaces_.back(), derive_seed(options.seed, "tune " + key),
+                                                        options.tuner, experience_));
+    }
     tasks.push_back({key, subgraph.macs()});
   }
   scheduler_ = std::make_unique<TaskScheduler>(std::move(tasks), options.rule, derive_seed(options.seed, "scheduler"));

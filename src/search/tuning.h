@@ -19,6 +19,7 @@ struct TuningOptions {
   SchedulerRule rule = SchedulerRule::gradient;
   uint64_t seed = 1;
   TunerOptions tuner;
+  bool outside = false;  // programs are the trials of an outside tuner; `tuner` has no meaning then
 };
 
 /// A program that was measured before this run, on the same target by the same protocol.
@@ -40,7 +41,7 @@ class Tuning {
 
   size_t count() const { return tuners_.size(); }
   size_t index(const SubgraphKey& key) const;
-  const SubgraphTuner& tuner(size_t index) const { return *tuners_[index]; }
+  const Tuner& tuner(size_t index) const { return *tuners_[index]; }
   const std::shared_ptr<const ProgramSpace>& space(size_t index) const { return spaces_[index]; }
   const SubgraphKey& key(size_t index) const { return keys_[index]; }
   /// Programs told of this subgraph, failures included, re-measurements not.
@@ -82,7 +83,7 @@ class Tuning {
   std::vector<SubgraphKey> keys_;
   std::map<SubgraphKey, size_t> index_;
   std::vector<std::shared_ptr<const ProgramSpace>> spaces_;
-  std::vector<std::unique_ptr<SubgraphTuner>> tuners_;
+  std::vector<std::unique_ptr<Tuner>> tuners_;
   std::vector<long> programs_, occurrences_;
   std::vector<bool> exhausted_;
   std::vector<std::set<Knobs>> remeasured_;

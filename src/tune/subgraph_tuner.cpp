@@ -48,11 +48,10 @@ class SubgraphTuner::Choice {
 
 SubgraphTuner::SubgraphTuner(std::shared_ptr<const ProgramSpace> space, uint64_t seed, TunerOptions options,
                              std::shared_ptr<Experience> experience)
-    : space_(std::move(space)),
+    : Tuner(std::move(space)),
       seed_(seed),
       options_(options),
-      experience_(experience ? std::move(experience) : std::make_shared<Experience>()),
-      default_(space_->default_program()) {
+      experience_(experience ? std::move(experience) : std::make_shared<Experience>()) {
   const auto is_share = [](double value) { return value >= 0 && value <= 1; };
   if (options_.population < 1 || options_.generations < 1 || options_.generation < 1 || options_.transferred < 0 ||
       !is_share(options_.exploration) || !is_share(options_.mutation))
@@ -67,7 +66,7 @@ std::vector<Knobs> SubgraphTuner::ask(size_t n) {
   // A stream per count of known programs, so that the state is what was asked and told and nothing else.
   Random random(derive_seed(seed_, std::to_string(known_.size())));
   Choice choice(known_, n);
-  choice.add(default_);
+  choice.add(default_program());
   if (options_.transfer) choose_transferred(choice);
   if (options_.cost_model) choose_by_model(choice, random);
   choose_bred(choice, random);
@@ -80,39 +79,12 @@ void SubgraphTuner::restore_asked(const std::vector<Knobs>& programs) {
   known_.insert(programs.begin(), programs.end());
 }
 
-void SubgraphTuner::tell(const Knobs& knobs, const Outcome& outcome) {
-  if (knobs.size() != space_->knobs().size())
-    throw InternalError(fmt::format("SubgraphTuner: a program of {} knobs told for {}, which has {}", knobs.size(),
-                                    space_->subgraph().key(), space_->knobs().size()));
-  const auto* measurement = std::get_if<Measurement>(&outcome);
-  if (measurement && !(measurement->median_us > 0 && std::isfinite(measurement->median_us)))
-    throw InternalError(
-        fmt::format("SubgraphTuner: a median of {} us told for {}", measurement->median_us, space_->subgraph().key()));
+void SubgraphTuner::learn(const Knobs& knobs, const Outcome& outcome) {
   known_.insert(knobs);
   if (told_.insert(knobs).second)
-    experience_->add(*space_, knobs, outcome);
+    experience_->add(space(), knobs, outcome);
   else
-    experience_->correct(*space_, knobs, outcome);
-  if (const auto old = latencies_.find(knobs); old != latencies_.end()) {
-    ranked_.erase({old->second, knobs});
-    latencies_.erase(old);
-  }
-  if (!measurement) return;
-  latencies_.emplace(knobs, measurement->median_us);
-  ranked_.emplace(measurement->median_us, knobs);
-}
-
-double SubgraphTuner::best_latency_us() const {
-  return ranked_.empty() ? std::numeric_limits<double>::infinity() : ranked_.begin()->first;
-}
-
-const Knobs& SubgraphTuner::best() const { return ranked_.empty() ? default_ : ranked_.begin()->second; }
-
-std::vector<Knobs> SubgraphTuner::contenders(size_t n) const {
-  std::vector<Knobs> best;
-  for (auto program = ranked_.begin(); program != ranked_.end() && best.size() < n; ++program)
-    best.push_back(program->second);
-  return best;
+    experience_->correct(space(), knobs, outcome);
 }
 
 void SubgraphTuner::choose_transferred(Choice& choice) const {
@@ -120,7 +92,7 @@ void SubgraphTuner::choose_transferred(Choice& choice) const {
   const size_t known = known_.size() + choice.programs().size();
   if (known >= first) return;
   size_t left = first - known;
-  for (Knobs& knobs : experience_->transferred(*space_, first)) {
+  for (Knobs& knobs : experience_->transferred(space(), first)) {
     if (left == 0 || choice.full()) return;
     if (!choice.is_new(knobs)) continue;
     choice.add(std::move(knobs));
@@ -130,7 +102,7 @@ void SubgraphTuner::choose_transferred(Choice& choice) const {
 
 /// Evolution in which the model's prediction stands for the measurement; the best predicted programs are chosen.
 void SubgraphTuner::choose_by_model(Choice& choice, Random& random) const {
-  if (ranked_.empty() || choice.full()) return;
+  if (contenders(1).empty() || choice.full()) return;
   std::vector<Knobs> parents = contenders(static_cast<size_t>(options_.population));
   std::map<Knobs, float> scores;  // of all that was looked at
   std::vector<std::pair<float, Knobs>> ranking;
@@ -138,14 +110,14 @@ void SubgraphTuner::choose_by_model(Choice& choice, Random& random) const {
   for (int generation = 0; generation <= options_.generations; ++generation) {
     std::set<Knobs> fresh;
     if (generation == 0 && options_.transfer)
-      for (Knobs& knobs : experience_->transferred(*space_, parents.size())) fresh.insert(std::move(knobs));
+      for (Knobs& knobs : experience_->transferred(space(), parents.size())) fresh.insert(std::move(knobs));
     for (int i = 0; i < options_.generation; ++i) {
       // The first generation is half random, so that the search does not depend on where it began.
-      Knobs knobs = generation == 0 && i % 2 == 0 ? space_->random(random) : breed(parents, random);
+      Knobs knobs = generation == 0 && i % 2 == 0 ? space().random(random) : breed(parents, random);
       if (!scores.contains(knobs)) fresh.insert(std::move(knobs));
     }
     candidates.insert(candidates.end(), fresh.begin(), fresh.end());
-    const std::vector<float> predicted = experience_->predict(*space_, candidates);
+    const std::vector<float> predicted = experience_->predict(space(), candidates);
     if (predicted.empty()) return;
     for (size_t i = 0; i < candidates.size(); ++i) scores.emplace(candidates[i], predicted[i]);
     candidates.clear();
@@ -185,13 +157,13 @@ void SubgraphTuner::choose_bred(Choice& choice, Random& random) const {
 std::optional<Knobs> SubgraphTuner::propose(const Choice& choice, const std::vector<Knobs>& parents,
                                             Random& random) const {
   Knobs knobs =
-      !parents.empty() && random.uniform() >= options_.exploration ? breed(parents, random) : space_->random(random);
+      !parents.empty() && random.uniform() >= options_.exploration ? breed(parents, random) : space().random(random);
   for (int move = 0; move < kMoves; ++move) {
     if (choice.is_new(knobs)) return knobs;
-    knobs = space_->mutate(knobs, random);
+    knobs = space().mutate(knobs, random);
   }
   for (int draw = 0; draw < kDraws; ++draw) {
-    knobs = space_->random(random);
+    knobs = space().random(random);
     if (choice.is_new(knobs)) return knobs;
   }
   return std::nullopt;
@@ -207,20 +179,20 @@ Knobs SubgraphTuner::breed(const std::vector<Knobs>& parents, Random& random) co
     return parents[place];
   };
   const Knobs& first = parent();
-  if (random.uniform() < options_.mutation) return space_->mutate(first, random);
-  return space_->mutate(space_->crossover(first, parent(), random), random);
+  if (random.uniform() < options_.mutation) return space().mutate(first, random);
+  return space().mutate(space().crossover(first, parent(), random), random);
 }
 
 /// What draws and moves did not find of a small space.
 void SubgraphTuner::choose_rest(Choice& choice, Random& random) const {
-  if (choice.full() || space_->size() > kEnumerable) return;
-  const std::vector<KnobSpec>& specs = space_->knobs();
+  if (choice.full() || space().size() > kEnumerable) return;
+  const std::vector<KnobSpec>& specs = space().knobs();
   std::vector<size_t> digits(specs.size(), 0);
   std::vector<Knobs> untried;
   for (bool more = true; more;) {
     Knobs knobs;
     for (size_t i = 0; i < specs.size(); ++i) knobs.push_back(specs[i].values[digits[i]]);
-    if (choice.is_new(knobs) && space_->why_illegal(knobs).empty()) untried.push_back(std::move(knobs));
+    if (choice.is_new(knobs) && space().why_illegal(knobs).empty()) untried.push_back(std::move(knobs));
     size_t digit = 0;
     while (digit < specs.size() && ++digits[digit] == specs[digit].values.size()) digits[digit++] = 0;
     more = digit < specs.size();

@@ -1,17 +1,16 @@
-// Which programs of one subgraph are tried next: neighbours' programs first, then evolution, guided by a cost model.
+// The built-in tuner: neighbours' programs first, then evolution, guided by a cost model.
 #pragma once
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
-#include <utility>
 #include <vector>
 
 #include "model/knobs.h"
 #include "model/measurement.h"
 #include "program/program_space.h"
 #include "tune/experience.h"
+#include "tune/tuner.h"
 
 namespace sonar {
 
@@ -26,33 +25,23 @@ struct TunerOptions {
   int transferred = 6;       // programs of other subgraphs that are tried first
 };
 
-/// Ask/tell: a pure function of the seed, of the sets of programs asked for and told, and of the experience (which is
+/// A pure function of the seed, of the sets of programs asked for and told, and of the experience (which is
 /// one of the order of arrival). So it is restored by restore_asked() and by telling the outcomes again; no ask is
 /// repeated.
-class SubgraphTuner {
+class SubgraphTuner : public Tuner {
  public:
   /// `experience` is shared by the tuners of a run, and each adds to it what it is told; null: one of its own.
   SubgraphTuner(std::shared_ptr<const ProgramSpace> space, uint64_t seed, TunerOptions options = {},
                 std::shared_ptr<Experience> experience = nullptr);
 
-  /// Up to n programs never asked for or told before; the first ever is the default program. Fewer when the space runs
-  /// out: every legal program of a space of up to 65,536 knob vectors is found; of a larger one, those that many random
-  /// draws and moves can find.
-  std::vector<Knobs> ask(size_t n);
-  /// These were asked for already, by a process before this one.
-  void restore_asked(const std::vector<Knobs>& programs);
-  /// A program may be told again (re-measurement): the latest outcome counts. Outcomes of programs that
-  /// were never asked for (earlier records) are welcome.
-  void tell(const Knobs& knobs, const Outcome& outcome);
-
-  /// Best valid program, by median latency; infinity when there is none.
-  double best_latency_us() const;
-  const Knobs& best() const;  // the default program while nothing valid is known
-  /// The n best valid programs, fastest first.
-  std::vector<Knobs> contenders(size_t n) const;
-  const ProgramSpace& space() const { return *space_; }
+  /// Every legal program of a space of up to 65,536 knob vectors is found before it runs out; of a larger one, those
+  /// that many random draws and moves can find. Outcomes of programs that were never asked for are welcome.
+  std::vector<Knobs> ask(size_t n) override;
+  void restore_asked(const std::vector<Knobs>& programs) override;
 
  private:
+  void learn(const Knobs& knobs, const Outcome& outcome) override;
+
   class Choice;  // the programs chosen for one batch so far
   void choose_transferred(Choice& choice) const;
   void choose_by_model(Choice& choice, Random& random) const;
@@ -61,15 +50,11 @@ class SubgraphTuner {
   std::optional<Knobs> propose(const Choice& choice, const std::vector<Knobs>& parents, Random& random) const;
   Knobs breed(const std::vector<Knobs>& parents, Random& random) const;
 
-  std::shared_ptr<const ProgramSpace> space_;
   uint64_t seed_;
   TunerOptions options_;
   std::shared_ptr<Experience> experience_;
   std::set<Knobs> known_;  // asked for or told
   std::set<Knobs> told_;
-  std::map<Knobs, double> latencies_;          // of the valid programs, median in microseconds
-  std::set<std::pair<double, Knobs>> ranked_;  // the same, fastest first
-  Knobs default_;
 };
 
 }  // namespace sonar
