@@ -72,8 +72,8 @@ void Frontier::expect(double latency_us, const AccuracyEstimate& estimate, doubl
     best_[g] += expected_excess(estimate.accuracy, estimate.deviation, best_[g]);
 }
 
-std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double budget,
-                                    bool by_cost) {
+std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
+                                    double most, bool by_cost) {
   const auto value = [&](size_t o) {
     const TrainingOption& option = options[o];
     const double gain = frontier.gain(option.latency_us, option.estimate, option.observed);
@@ -83,10 +83,10 @@ std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, 
   std::priority_queue<std::pair<double, long>> queue;  // ties: the first option
   for (size_t o = 0; o < options.size(); ++o) queue.emplace(value(o), -static_cast<long>(o));
   std::vector<size_t> chosen;
-  while (!queue.empty()) {
+  while (!queue.empty() && share > 0) {
     const auto o = static_cast<size_t>(-queue.top().second);
     queue.pop();
-    if (options[o].cost > budget) continue;
+    if (options[o].cost > most) continue;
     const double now = value(o);
     if (now <= 0) continue;
     if (!queue.empty() && now < queue.top().first) {
@@ -94,7 +94,8 @@ std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, 
       continue;
     }
     chosen.push_back(o);
-    budget -= options[o].cost;
+    share -= options[o].cost;
+    most -= options[o].cost;
     frontier.expect(options[o].latency_us, options[o].estimate, options[o].observed);
   }
   return chosen;
@@ -122,7 +123,7 @@ class SonarPlus : public Algorithm {
         start_(number_of(options, "start", 0.15, 0.01, 1)),
         finals_(number_of(options, "finals", 1, 0, 1000)),
         by_cost_(number_of(options, "by_cost", 1, 0, 1) != 0),
-        latency_model_(number_of(options, "latency_model", 1, 0, 1) != 0),
+        latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
         keep_(number_of(options, "keep", 0, 0, 100)),
         estimator_({growth_, levels_, number_of(options, "features", 1, 0, 1) != 0,
                     number_of(options, "curves", 1, 0, 1) != 0}) {}
@@ -142,11 +143,11 @@ class SonarPlus : public Algorithm {
     std::vector<long> to(state.networks.size());
     for (size_t i : plan.members) to[i] = state.networks[i].steps;
     const std::vector<double> latency = latencies(state);
-    double budget = plan.train_share;
     if (first)
-      sample(state, plan.members, latency, budget, to);
+      sample(state, plan.members, latency, plan.train_share, to);
     else
-      improve(state, plan.members, latency, left <= finals_, budget, to);
+      improve(state, plan.members, latency, left <= finals_, plan.train_share, remaining.train, to);
+    if (keep_ > 0 && !first && left > 1) plan.members = contenders(state, plan.members, latency, to);
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
     return plan;
   }
@@ -182,13 +183,10 @@ class SonarPlus : public Algorithm {
 
  private:
   std::vector<double> latencies(const SearchState& state) const {
-    std::vector<double> subgraphs;
-    if (latency_model_) {
-      subgraphs = fully_tuned_us(state);
-    } else {
-      for (const SubgraphState& subgraph : state.subgraphs) subgraphs.push_back(subgraph.best_us);
-    }
-    return network_latencies(state, subgraphs);
+    if (latency_model_ > 0) return fully_tuned_networks_us(state, latency_model_ > 1);
+    std::vector<double> result;
+    for (size_t i = 0; i < state.networks.size(); ++i) result.push_back(state.latency_us(i));
+    return result;
   }
 
   /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
@@ -208,8 +206,26 @@ class SonarPlus : public Algorithm {
     }
   }
 
+  /// Those that are trained now, and those that may be above the frontier after full training: their mean prediction
+  /// plus `keep` deviations is.
+  std::vector<size_t> contenders(const SearchState& state, const std::vector<size_t>& members,
+                                 const std::vector<double>& latency, const std::vector<long>& to) const {
+    const std::vector<AccuracyEstimate> accuracy = estimator_.estimate_all(state, latency);
+    Frontier frontier(latency, kGrid);
+    for (size_t i = 0; i < state.networks.size(); ++i)
+      if (std::isfinite(latency[i]) && state.networks[i].steps > 0)
+        frontier.add(latency[i], state.networks[i].accuracy);
+    std::vector<size_t> result;
+    for (size_t i : members) {
+      const double hope = accuracy[i].accuracy + keep_ * accuracy[i].deviation;
+      if (to[i] > state.networks[i].steps || (std::isfinite(latency[i]) && hope >= frontier.at(latency[i])))
+        result.push_back(i);
+    }
+    return result.empty() ? members : result;
+  }
+
   void improve(const SearchState& state, const std::vector<size_t>& members, const std::vector<double>& latency,
-               bool full, double budget, std::vector<long>& to) const {
+               bool full, double share, double most, std::vector<long>& to) const {
     const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
     const std::vector<AccuracyEstimate> accuracy = estimator_.estimate_all(state, latency);
     Frontier frontier(latency, kGrid);
@@ -231,14 +247,16 @@ class SonarPlus : public Algorithm {
       option.observed = network.accuracy;
       options.push_back(option);
     }
-    for (size_t o : choose_training(options, frontier, budget, by_cost_)) to[options[o].network] = options[o].to_step;
+    for (size_t o : choose_training(options, frontier, share, most, by_cost_))
+      to[options[o].network] = options[o].to_step;
   }
 
   int rounds_;
   double growth_;
   int levels_;
   double start_, finals_;
-  bool by_cost_, latency_model_;
+  bool by_cost_;
+  int latency_model_;
   double keep_;
   RegressionEstimator estimator_;
 };

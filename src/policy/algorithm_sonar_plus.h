@@ -39,10 +39,10 @@ struct TrainingOption {
   double observed = 0;        // best accuracy so far
 };
 
-/// Indices of the options to take, in order: each time the one with the highest gain for its weight that the budget
-/// still pays for, as if those taken had turned out as expected. `by_cost`: the weight is the cost of full training;
-/// otherwise 1.
-std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double budget,
-                                    bool by_cost);
+/// Indices of the options to take, in order: each time the one with the highest gain for its weight, as if those taken
+/// had turned out as expected, until they have used up `share`; the last may overdraw it, all together not `most`.
+/// `by_cost`: the weight is the cost of full training; otherwise 1.
+std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
+                                    double most, bool by_cost);
 
 }  // namespace sonar

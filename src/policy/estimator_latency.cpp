@@ -11,6 +11,7 @@ namespace sonar {
 namespace {
 
 constexpr size_t kLeastAlike = 6;  // keys of one form that are worth a regression
+constexpr double kWide = 3;        // highest over lowest value of a feature that is taken by its logarithm
 
 /// A key without its numbers, and the logarithms of its numbers.
 std::pair<std::string, std::vector<double>> parsed(const std::string& key) {
@@ -91,6 +92,70 @@ std::vector<double> network_latencies(const SearchState& state, const std::vecto
     result.push_back(network.measured_us ? *network.measured_us : sum);
   }
   return result;
+}
+
+std::vector<double> fully_tuned_networks_us(const SearchState& state, bool features) {
+  const std::vector<double> subgraph_us = fully_tuned_us(state);
+  std::vector<double> result = network_latencies(state, subgraph_us);
+  if (!features) return result;
+  const double full = std::log(static_cast<double>(std::max(2L, state.options.full_programs)));
+  const Rows all = network_features(state);
+  Rows rows;
+  std::vector<double> values;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (state.networks[i].measured_us || !std::isfinite(result[i]) || result[i] <= 0) continue;
+    rows.push_back(all[i]);
+    values.push_back(std::log(result[i]));
+    places.push_back(i);
+  }
+  if (rows.size() < 4 * kLeastAlike || rows[0].empty()) return result;
+  const Ridge ridge(rows, values);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    double sure = 0;  // of its latency, the part that its subgraphs have shown themselves
+    for (auto [s, count] : state.networks[places[r]].subgraphs) {
+      const SubgraphState& subgraph = state.subgraphs[s];
+      const double programs = subgraph.curve.empty() ? 1 : std::max(1.0, subgraph.curve.back().programs);
+      sure += count * subgraph_us[s] * (subgraph.answered ? 1 : std::clamp(std::log(programs) / full, 0.0, 1.0));
+    }
+    sure /= std::exp(values[r]);
+    const double predicted = ridge.predict(rows[r]).mean;
+    result[places[r]] = std::exp(predicted + sure * (values[r] - predicted));
+  }
+  return result;
+}
+
+Rows network_features(const SearchState& state) {
+  const size_t n = state.networks.size();
+  Rows rows(n);
+  const auto add = [&](const std::vector<double>& column) {
+    double low = INFINITY, high = -INFINITY, known = 0, sum = 0;
+    for (double value : column)
+      if (std::isfinite(value)) {
+        low = std::min(low, value);
+        high = std::max(high, value);
+        ++known;
+      }
+    if (known == 0 || low == high) return;
+    const bool wide = low > 0 && high > kWide * low;
+    for (double value : column)
+      if (std::isfinite(value)) sum += (wide ? std::log(value) : value) / known;
+    for (size_t i = 0; i < n; ++i)
+      rows[i].push_back(!std::isfinite(column[i]) ? sum : wide ? std::log(column[i]) : column[i]);
+  };
+  for (size_t f = 0; f < state.feature_names.size(); ++f) {
+    std::vector<double> column;
+    for (const NetworkState& network : state.networks) column.push_back(network.features[f]);
+    add(column);
+  }
+  std::vector<double> macs;
+  for (const NetworkState& network : state.networks) {
+    double sum = 0;
+    for (auto [subgraph, count] : network.subgraphs) sum += count * state.subgraphs[subgraph].macs;
+    macs.push_back(sum > 0 ? sum : NAN);
+  }
+  add(macs);
+  return rows;
 }
 
 }  // namespace sonar

@@ -15,57 +15,21 @@ constexpr size_t kLeastNetworks = 5;       // to learn from
 
 double log_error(double accuracy) { return std::log(std::max(kLeastError, 1 - accuracy)); }
 
-/// Columns that differ between networks; missing values are the mean of the others, wide positive ones logarithms.
+/// network_features (unless `named` is false), log(latency) and its square; an infinite latency as the mean.
 Rows features_of(const SearchState& state, const std::vector<double>& latency_us, bool named) {
-  const size_t n = state.networks.size();
-  Rows columns;
-  const auto add = [&](std::vector<double> column) {
-    double low = INFINITY, high = -INFINITY, sum = 0, known = 0;
-    for (double value : column)
-      if (std::isfinite(value)) {
-        low = std::min(low, value);
-        high = std::max(high, value);
-        ++known;
-      }
-    if (known == 0 || low == high) return;
-    const bool wide = low > 0 && high > 8 * low;
-    for (double& value : column) {
-      if (!std::isfinite(value)) continue;
-      if (wide) value = std::log(value);
-      sum += value / known;
-    }
-    for (double& value : column)
-      if (!std::isfinite(value)) value = sum;
-    columns.push_back(std::move(column));
-  };
-  if (named)
-    for (size_t f = 0; f < state.feature_names.size(); ++f) {
-      std::vector<double> column;
-      for (const NetworkState& network : state.networks) column.push_back(network.features[f]);
-      add(std::move(column));
-    }
-  std::vector<double> latency, macs;
-  for (size_t i = 0; i < n; ++i) {
-    latency.push_back(latency_us[i] > 0 ? std::log(latency_us[i]) : NAN);
-    double sum = 0;
-    for (auto [subgraph, count] : state.networks[i].subgraphs) sum += count * state.subgraphs[subgraph].macs;
-    macs.push_back(sum > 0 ? std::log(sum) : NAN);
-  }
+  Rows rows = named ? network_features(state) : Rows(state.networks.size());
   double mean = 0, known = 0;
-  for (double value : latency)
-    if (std::isfinite(value)) {
-      mean += value;
+  for (double latency : latency_us)
+    if (std::isfinite(latency) && latency > 0) {
+      mean += std::log(latency);
       ++known;
     }
   mean /= std::max(1.0, known);
-  std::vector<double> square;
-  for (double value : latency) square.push_back((value - mean) * (value - mean));
-  add(latency);
-  add(square);
-  add(macs);
-  Rows rows(n);
-  for (size_t i = 0; i < n; ++i)
-    for (const auto& column : columns) rows[i].push_back(column[i]);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const double value = std::isfinite(latency_us[i]) && latency_us[i] > 0 ? std::log(latency_us[i]) - mean : 0;
+    rows[i].push_back(value);
+    rows[i].push_back(value * value);
+  }
   return rows;
 }
 
@@ -172,7 +136,7 @@ std::vector<AccuracyEstimate> RegressionEstimator::estimate_all(const SearchStat
 
 std::vector<AccuracyEstimate> RegressionEstimator::estimate(const SearchState& state,
                                                             const std::vector<size_t>& networks) const {
-  const std::vector<AccuracyEstimate> all = estimate_all(state, network_latencies(state, fully_tuned_us(state)));
+  const std::vector<AccuracyEstimate> all = estimate_all(state, fully_tuned_networks_us(state, options_.features));
   std::vector<AccuracyEstimate> result;
   for (size_t i : networks) result.push_back(all[i]);
   return result;
