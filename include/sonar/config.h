@@ -11,7 +11,7 @@ namespace sonar {
 /// Every key with its default. Units stand in the name or the comment; docs/configuration.md lists them all.
 struct Config {
   struct Search {
-    std::string algorithm = "pareto";    // pareto, threshold, brute-force, random
+    std::string algorithm = "pareto";    // docs/algorithm.md lists them
     double threshold_ms = 0;             // of algorithm = "threshold"
     std::string time;                    // "20m", "2h", "2d": the time budget; empty: counted budgets
     double epochs = 0;                   // counted budget: epochs over all networks

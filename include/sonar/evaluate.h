@@ -24,6 +24,11 @@ struct ReplayOptions {
   bool whole_rows = false;                       // curves can be stopped at their rows only
 };
 
+/// Writes the curves of a run directory as a trace (docs/formats.md) and says what it holds. Throws UserError when they
+/// depend on the order of that run (programs passed between subgraphs, a shared cost model, earlier records), unless
+/// `force`.
+std::string record_trace(const std::string& run, const std::string& folder, bool force);
+
 /// Replays an algorithm on a trace (docs/formats.md). Text for people, or JSON {"runs": [...], "mean": {...}, ...}.
 std::string replay_trace(const std::string& folder, const ReplayOptions& options, bool json);
 

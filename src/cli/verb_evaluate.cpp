@@ -46,6 +46,19 @@ void setup_replay(CLI::App& app) {
   });
 }
 
+void setup_trace(CLI::App& app) {
+  struct Options {
+    std::string run, out;
+    bool force = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("trace", "writes the curves of a run as a trace, to replay algorithms on");
+  verb->add_option("run", options->run, "run directory, usually of algorithm brute-force")->required();
+  verb->add_option("--out", options->out, "folder to write")->required();
+  verb->add_flag("--force", options->force, "even when the curves depend on the order of the run");
+  verb->callback([options] { std::puts(record_trace(options->run, options->out, options->force).c_str()); });
+}
+
 void setup_rank(CLI::App& app) {
   struct Options {
     std::string file;
@@ -69,6 +82,7 @@ void setup_rank(CLI::App& app) {
 }  // namespace
 
 void setup_evaluate(CLI::App& app) {
+  setup_trace(app);
   setup_replay(app);
   setup_rank(app);
 }

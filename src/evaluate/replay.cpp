@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 
 #include "model/error.h"
@@ -198,40 +199,74 @@ class Replay {
     tune_spent_ += cost;
   }
 
+  /// As a real run does with counted budgets: batches are asked for, without waiting for each other's results, until
+  /// enough programs are out; a batch's result is known when its last program has come back.
   void tune() {
     const double share = policy_->round().tune_share, before = tune_spent_;
-    while (tune_spent_ - before < share) {
-      double left = kUnlimited;
-      if (!exhaustive_) left = std::max(4.0, (share - (tune_spent_ - before)) / (tune_spent_ / programs_told_));
-      const auto batch = policy_->next_batch(*scheduler_, static_cast<long>(std::min(left, 1e15)));
-      if (!batch) return;
-      const size_t i = batch->subgraph;
-      const TuningCurve& curve = tuning(i);
-      const double paid = seconds_at(i);
-      double until = std::min(programs_[i] + static_cast<double>(batch->programs), curve.full_programs());
-      if (setup_.whole_rows) until = row_until(curve, programs_[i], until);
-      if (tune_spent_ + curve.at(until).seconds - paid > tune_budget_) {
-        if (setup_.whole_rows)
-          until = programs_[i];
-        else
-          while (until > programs_[i] && tune_spent_ + curve.at(until).seconds - paid > tune_budget_)
-            until = std::max(programs_[i], until - 1);
+    struct Out {
+      size_t subgraph;
+      double until;
+      double tried;
+      double programs;  // still to come
+    };
+    std::deque<Out> queue;
+    double out = 0;
+    bool more = true;
+    while (more || !queue.empty()) {
+      while (more && out < static_cast<double>(setup_.programs_out)) {
+        double left = kUnlimited;
+        if (!exhaustive_) left = (share - (tune_spent_ - before)) / (tune_spent_ / programs_told_) + 1e-6;
+        const auto batch = policy_->next_batch(*scheduler_, static_cast<long>(std::min(left, 1e15)));
+        if (!batch) {  // or every subgraph has a batch out
+          more = left >= 1 && !queue.empty();
+          break;
+        }
+        const size_t i = batch->subgraph;
+        const double until = affordable_end(i, batch->programs);
         if (until <= programs_[i]) {  // not even one program more
           scheduler_->cancel(i);
-          return;
+          more = false;
+          break;
         }
+        const double tried = until - programs_[i];
+        tune_spent_ += tuning(i).at(until).seconds - tuning(i).at(programs_[i]).seconds;
+        programs_told_ += tried;
+        programs_[i] = until;
+        out += tried;
+        queue.push_back({i, until, tried, tried});
       }
-      const TuningCurve::Row row = curve.at(until);
-      const double tried = until - programs_[i];
-      tune_spent_ += row.seconds - paid;
-      programs_told_ += tried;
-      programs_[i] = until;
-      policy_->tell_batch(i, static_cast<long>(tried), row.latency_us, row.seconds);
-      scheduler_->tell_batch(i, row.latency_us, static_cast<long>(tried), until >= curve.full_programs());
+      if (queue.empty()) break;
+      Out& first = queue.front();
+      // Nothing is asked for before the number of programs out has fallen, or the batch has ended.
+      const double arrive =
+          more && out >= static_cast<double>(setup_.programs_out)
+              ? std::min(first.programs, std::max(1.0, out - static_cast<double>(setup_.programs_out) + 1))
+              : first.programs;
+      first.programs -= arrive;
+      out -= arrive;
+      if (first.programs > 0) continue;
+      const TuningCurve& curve = tuning(first.subgraph);
+      const TuningCurve::Row row = curve.at(first.until);
+      policy_->tell_batch(first.subgraph, static_cast<long>(first.tried), row.latency_us, row.seconds);
+      scheduler_->tell_batch(first.subgraph, row.latency_us, static_cast<long>(first.tried),
+                             first.until >= curve.full_programs());
+      queue.pop_front();
     }
   }
 
-  double seconds_at(size_t subgraph) const { return policy_->state().subgraphs[subgraph].curve.back().cost; }
+  /// To how many programs a batch of so many more can bring the subgraph: no further than its curve and the budget.
+  double affordable_end(size_t subgraph, long programs) const {
+    const TuningCurve& curve = tuning(subgraph);
+    const double from = programs_[subgraph], paid = curve.at(from).seconds;
+    double until = std::min(from + static_cast<double>(programs), curve.full_programs());
+    if (setup_.whole_rows) {
+      until = row_until(curve, from, until);
+      return tune_spent_ + curve.at(until).seconds - paid > tune_budget_ ? from : until;
+    }
+    while (until > from && tune_spent_ + curve.at(until).seconds - paid > tune_budget_)
+      until = std::max(from, until - 1);
+    return until;
+  }
 
   static double row_until(const TuningCurve& curve, double from, double until) {
     double last = from;

@@ -16,7 +16,8 @@ struct ReplaySetup {
   size_t candidates = 0;                         // a seeded sample of the trace's networks to begin with; 0: all
   double steps_per_epoch = 100;                  // how finely training can be stopped
   double minimum_slice = 0.1;                    // epochs: the least further training that teaches something
-  bool whole_rows = false;                       // curves can be stopped at their rows only
+  long programs_out = 48;   // batches are asked for until so many programs are out, as a real run does
+  bool whole_rows = false;  // curves can be stopped at their rows only
 };
 
 /// What stood when a round had ended.

@@ -54,7 +54,7 @@ void Frontier::add(double latency_us, double accuracy) {
   for (size_t g = first(latency_us); g < best_.size(); ++g) best_[g] = std::max(best_[g], accuracy);
 }
 
-double Frontier::gain(double latency_us, const AccuracyEstimate& estimate, double) const {
+double Frontier::gain(double latency_us, const AccuracyEstimate& estimate) const {
   double sum = 0, level = -1, excess = 0;
   for (size_t g = first(latency_us); g < best_.size(); ++g) {
     if (best_[g] != level) {
@@ -67,7 +67,7 @@ double Frontier::gain(double latency_us, const AccuracyEstimate& estimate, doubl
   return sum / static_cast<double>(best_.size());
 }
 
-void Frontier::expect(double latency_us, const AccuracyEstimate& estimate, double) {
+void Frontier::expect(double latency_us, const AccuracyEstimate& estimate) {
   for (size_t g = first(latency_us); g < best_.size(); ++g)
     best_[g] += expected_excess(estimate.accuracy, estimate.deviation, best_[g]);
 }
@@ -76,7 +76,7 @@ std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, 
                                     double most, bool by_cost) {
   const auto value = [&](size_t o) {
     const TrainingOption& option = options[o];
-    const double gain = frontier.gain(option.latency_us, option.estimate, option.observed);
+    const double gain = frontier.gain(option.latency_us, option.estimate);
     return gain < kNegligible ? 0 : gain / (by_cost ? option.full_cost : 1);
   };
   // Gains only shrink as the frontier rises, so a value computed earlier is an upper bound.
@@ -96,7 +96,7 @@ std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, 
     chosen.push_back(o);
     share -= options[o].cost;
     most -= options[o].cost;
-    frontier.expect(options[o].latency_us, options[o].estimate, options[o].observed);
+    frontier.expect(options[o].latency_us, options[o].estimate);
   }
   return chosen;
 }
@@ -125,6 +125,7 @@ class SonarPlus : public Algorithm {
         by_cost_(number_of(options, "by_cost", 1, 0, 1) != 0),
         latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
         keep_(number_of(options, "keep", 0, 0, 100)),
+        explore_(number_of(options, "explore", 1, 0.1, 10)),
         estimator_({growth_, levels_, number_of(options, "features", 1, 0, 1) != 0,
                     number_of(options, "curves", 1, 0, 1) != 0}) {}
 
@@ -193,6 +194,9 @@ class SonarPlus : public Algorithm {
   void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency, double budget,
               std::vector<long>& to) const {
     const long level = training_levels(state.options.full_steps, growth_, levels_).front();
+    members.erase(std::remove_if(members.begin(), members.end(), [&](size_t i) { return !std::isfinite(latency[i]); }),
+                  members.end());
+    if (members.empty()) return;
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return latency[a] < latency[b]; });
     double cost = 0;
     for (size_t i : members) cost += state.step_cost(i) * static_cast<double>(level);
@@ -243,8 +247,7 @@ class SonarPlus : public Algorithm {
       option.cost = state.step_cost(i) * static_cast<double>(option.to_step - network.steps);
       option.full_cost = state.step_cost(i) * static_cast<double>(state.options.full_steps - network.steps);
       option.latency_us = latency[i];
-      option.estimate = accuracy[i];
-      option.observed = network.accuracy;
+      option.estimate = {accuracy[i].accuracy, explore_ * accuracy[i].deviation};
       options.push_back(option);
     }
     for (size_t o : choose_training(options, frontier, share, most, by_cost_))
@@ -257,7 +260,7 @@ class SonarPlus : public Algorithm {
   double start_, finals_;
   bool by_cost_;
   int latency_model_;
-  double keep_;
+  double keep_, explore_;
   RegressionEstimator estimator_;
 };
 

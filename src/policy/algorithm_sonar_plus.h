@@ -14,11 +14,11 @@ class Frontier {
   Frontier(const std::vector<double>& latency_us, size_t points);
   /// A network of this accuracy exists.
   void add(double latency_us, double accuracy);
-  /// Expected rise of the mean over the grid if a network of this latency had an accuracy from a normal distribution,
-  /// that is known to be no less than `observed` (expected improvement: Jones, Schonlau, Welch 1998, equation 15).
-  double gain(double latency_us, const AccuracyEstimate& estimate, double observed) const;
+  /// Expected rise of the mean over the grid if a network of this latency had an accuracy from a normal distribution
+  /// (expected improvement: Jones, Schonlau, Welch 1998, equation 15).
+  double gain(double latency_us, const AccuracyEstimate& estimate) const;
   /// Raises the frontier by the expected improvement, at each point of the grid.
-  void expect(double latency_us, const AccuracyEstimate& estimate, double observed);
+  void expect(double latency_us, const AccuracyEstimate& estimate);
   /// At a latency.
   double at(double latency_us) const { return best_[first(latency_us)]; }
 
@@ -36,7 +36,6 @@ struct TrainingOption {
   double full_cost = 0;  // to full training
   double latency_us = 0;
   AccuracyEstimate estimate;  // after full training
-  double observed = 0;        // best accuracy so far
 };
 
 /// Indices of the options to take, in order: each time the one with the highest gain for its weight, as if those taken

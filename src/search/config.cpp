@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "model/error.h"
+#include "policy/algorithm.h"
 
 namespace sonar {
 namespace {
@@ -34,7 +35,7 @@ Rule list_within(double min, double max) { return {{}, min, max, false}; }
 /// The one list of all keys: everything else in this file walks it.
 template <class Visit>
 void visit_keys(Config& c, Visit&& visit) {
-  visit("search.algorithm", c.search.algorithm, choice({"pareto", "threshold", "brute-force", "random"}));
+  visit("search.algorithm", c.search.algorithm, choice(algorithm_names()));
   visit("search.threshold_ms", c.search.threshold_ms, at_least(0));
   visit("search.time", c.search.time, Rule{});
   visit("search.epochs", c.search.epochs, at_least(0));

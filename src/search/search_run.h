@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "onnx/import_onnx.h"
-#include "policy/halving.h"
+#include "policy/search_policy.h"
 #include "records/record_library.h"
 #include "search/candidates.h"
 #include "search/executors.h"
@@ -51,12 +51,6 @@ class SearchRun {
     NetworkRow row;
     std::string graph_json;
     std::vector<std::pair<size_t, int>> subgraphs;  // index into tuning_, occurrences
-    bool alive = true;
-    std::string failure;       // why it cannot be trained; empty: it can
-    long steps = 0;            // trained so far
-    double accuracy = 0;       // maximum validation accuracy so far
-    double train_seconds = 0;  // at `steps`
-    double timed_step_s = 0;   // one step, timed on a copy; 0: not timed
     double test_accuracy = -1;
     std::optional<Outcome> end_to_end;
   };
@@ -79,7 +73,7 @@ class SearchRun {
                         const std::set<std::pair<long, int>>& measured);
   void submit_network_measurement(size_t network);
   bool issue_batches();
-  void plan_round();
+  void take_plan();
   void train_to_targets();
   void extend_training();
   void time_networks();
@@ -107,12 +101,15 @@ class SearchRun {
   bool measuring() const { return programs_out_ > 0 || networks_out_ > 0; }
   double remaining_s() const;
   double contenders_s() const;  // what measuring the contenders once more will take
-  double step_cost(const Network& network) const;
+  Remaining remaining() const;
   double mean_program_s() const;
-  double latency_us(const Network& network) const;
+  double latency_us(size_t network) const;
   double best_latency_us(const Network& network) const;
   int validation_images(long slice_steps) const;
-  std::vector<size_t> alive() const;
+  PolicyOptions policy_options() const;
+  const NetworkState& state(size_t network) const { return policy_->state().networks[network]; }
+  std::vector<size_t> alive() const { return policy_->state().alive(); }
+  void note_outcome(const MeasureJobRow& job, const Outcome& outcome);
   void count_occurrences();
   std::string first_failure() const;
   std::string checkpoint_folder(const Network& network) const;
@@ -145,6 +142,9 @@ class SearchRun {
   std::vector<Network> networks_;
   std::map<std::string, size_t> network_index_;
   std::unique_ptr<Tuning> tuning_;
+  std::unique_ptr<SearchPolicy> policy_;      // every decision; places of networks and subgraphs as here
+  std::map<long, size_t> told_of_job_;        // outcomes that the policy knows of
+  std::map<size_t, double> best_of_batches_;  // by subgraph: first readings only
   std::unique_ptr<RecordLibrary> library_;
   std::map<size_t, Answer> answers_;  // by index into tuning_
   long shared_ = 0;                   // arrival of the last program that the library was given
@@ -155,7 +155,6 @@ class SearchRun {
 
   RoundRow round_;  // the current one
   bool round_open_ = false;
-  int rounds_ = 1;
   long round_programs_issued_ = 0;
   std::vector<RoundRow> past_rounds_;
   std::set<std::pair<long, int>> measured_;  // (job, index) in the store when this process began

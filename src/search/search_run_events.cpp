@@ -46,8 +46,8 @@ void SearchRun::show_progress() {
   progress.elapsed_s = last_shown_s_;
   if (timed()) progress.budget_s = parse_duration(config_.search.time);
   progress.round = round_open_ ? round_.round + 1 : static_cast<int>(past_rounds_.size());
-  progress.rounds = rounds_;
-  progress.networks = static_cast<int>(alive().size());
+  progress.rounds = policy_ ? policy_->rounds() : 0;
+  progress.networks = policy_ ? static_cast<int>(alive().size()) : 0;
   for (const auto& [worker, text] : training_now_) progress.train += (progress.train.empty() ? "" : " | ") + text;
   if (train_pending_ > 0) progress.train += fmt::format(" ({} to go)", train_pending_);
   if (tuning_) progress.tune = fmt::format("{} programs, {}", measured_programs_, tuning_now_);
@@ -71,7 +71,7 @@ std::string SearchRun::checkpoint_folder(const Network& network) const {
 void SearchRun::submit_training(size_t network, long to_step, int val_images) {
   const Network& n = networks_[network];
   TrainTask task;
-  task.request.job = {n.row.name, n.steps, to_step, val_images};
+  task.request.job = {n.row.name, state(network).steps, to_step, val_images};
   task.request.graph_json = n.graph_json;
   task.request.folder = checkpoint_folder(n);
   task.request.full_steps = full_steps_;
@@ -122,7 +122,7 @@ void SearchRun::submit_network_measurement(size_t network) {
 // ---- in
 
 void SearchRun::handle(TrainProgress& event) {
-  const Network& network = networks_[network_index_.at(event.network)];
+  const NetworkState& network = state(network_index_.at(event.network));
   training_now_[event.worker] =
       fmt::format("{} step {}/{}, accuracy {:.1f} %", event.network, event.step, full_steps_, 100 * network.accuracy);
 }
@@ -130,13 +130,10 @@ void SearchRun::handle(TrainProgress& event) {
 void SearchRun::handle(TrainPointArrived& event) {
   const TrainPoint& point = event.point;
   store_->put_train_point(point, round_.round, clock_.now());
-  Network& network = networks_[network_index_.at(point.network)];
-  if (point.val_images > 0) network.accuracy = std::max(network.accuracy, point.val_accuracy);
-  if (point.step > network.steps) {
-    train_work_s_ += point.seconds - network.train_seconds;
-    network.steps = point.step;
-    network.train_seconds = point.seconds;
-  }
+  const size_t network = network_index_.at(point.network);
+  if (point.step > state(network).steps) train_work_s_ += point.seconds - state(network).cost;
+  policy_->tell_training(network, point.step, point.val_images > 0 ? std::optional(point.val_accuracy) : std::nullopt,
+                         point.seconds);
 }
 
 void SearchRun::handle(TrainerRestarted& event) {
@@ -146,24 +143,25 @@ void SearchRun::handle(TrainerRestarted& event) {
 
 void SearchRun::handle(TrainFinished& event) {
   --train_pending_;
-  Network& network = networks_[network_index_.at(event.task.request.job.network)];
+  const size_t index = network_index_.at(event.task.request.job.network);
+  Network& network = networks_[index];
   if (event.error) {
     // What breaks one network's training costs that network; what breaks all of them ends the run.
     try {
       std::rethrow_exception(event.error);
     } catch (const TrainerGone& error) {
-      network.failure = error.what();
+      policy_->tell_failure(index, error.what());
     } catch (const InternalError& error) {
-      network.failure = error.what();
+      policy_->tell_failure(index, error.what());
     }
-    store_->put_event(clock_.now(), "failure", network.row.name + ": " + network.failure);
-    say("failure", network.row.name + ": " + network.failure);
+    store_->put_event(clock_.now(), "failure", network.row.name + ": " + state(index).failure);
+    say("failure", network.row.name + ": " + state(index).failure);
     return;
   }
   const char* what = "training ";
   switch (event.task.kind) {
     case TrainTask::Kind::time:
-      network.timed_step_s = event.value;
+      policy_->tell_timed_step(index, event.value);
       store_->put_value("seconds_per_step:" + network.row.name, fmt::format("{:.6g}", event.value));
       what = "timing ";
       break;
@@ -202,6 +200,7 @@ void SearchRun::handle(ProgramArrived& event) {
   store_->put_program(row);
   tuning_->tell(job, row.knobs, row.outcome);
   note_answer(job, row.knobs, row.outcome);
+  note_outcome(job, row.outcome);
   ++measured_programs_;
   --programs_out_;
   if (--jobs_out_.at(job.id).programs == 0) {
@@ -211,6 +210,20 @@ void SearchRun::handle(ProgramArrived& event) {
   }
   const double best = tuning_->tuner(subgraph).best_latency_us();
   tuning_now_ = fmt::format("{}: {:.2f} us", job.subgraph, best);
+}
+
+/// Tells the policy of a default program or a batch when its last outcome is in, be it from the device or the store.
+void SearchRun::note_outcome(const MeasureJobRow& job, const Outcome& outcome) {
+  if (job.purpose == MeasurePurpose::remeasure) return;
+  const size_t subgraph = tuning_->index(job.subgraph);
+  double& best = best_of_batches_.try_emplace(subgraph, std::numeric_limits<double>::infinity()).first->second;
+  if (const auto* measurement = std::get_if<Measurement>(&outcome)) best = std::min(best, measurement->median_us);
+  if (++told_of_job_[job.id] < job.programs.size()) return;
+  told_of_job_.erase(job.id);
+  if (job.purpose == MeasurePurpose::fallback)
+    policy_->tell_default(subgraph, best);
+  else
+    policy_->tell_batch(subgraph, static_cast<long>(job.programs.size()), best);
 }
 
 void SearchRun::handle(DeviceUsed& event) {

@@ -5,8 +5,6 @@
 #include <cmath>
 
 #include "model/error.h"
-#include "policy/pareto.h"
-#include "policy/survivors.h"
 #include "report/report.h"
 #include "search/search_run.h"
 
@@ -46,8 +44,8 @@ void SearchRun::measure_contenders() {
 }
 
 void SearchRun::finish() {
-  round_.round = rounds_;
-  const std::vector<size_t> survivors = alive();
+  round_.round = policy_->rounds();
+  const std::vector<size_t> survivors = policy_->result();
   if (survivors.empty()) throw EnvironmentError("no network is left: " + first_failure());
   count_occurrences();
   if (purpose_ != Purpose::tune) {
@@ -55,7 +53,7 @@ void SearchRun::finish() {
       TrainTask task;
       task.kind = TrainTask::Kind::test;
       task.request.job.network = networks_[i].row.name;
-      task.request.job.to_step = networks_[i].steps;
+      task.request.job.to_step = state(i).steps;
       task.request.graph_json = networks_[i].graph_json;
       task.request.folder = checkpoint_folder(networks_[i]);
       training_->submit(std::move(task));
@@ -70,14 +68,12 @@ void SearchRun::finish() {
   while (measuring() || train_pending_ > 0) pump();
 
   std::vector<ResultRow> results;
-  Points points;
-  std::vector<size_t> on_points;
   std::vector<Objectives> objectives;
   for (size_t i : survivors) {
     const Network& network = networks_[i];
     ResultRow row;
     row.network = network.row.name;
-    row.objectives = {network.accuracy, tuning_ ? latency_us(network) : 0};
+    row.objectives = {state(i).accuracy, tuning_ ? latency_us(i) : 0};
     row.test_accuracy = network.test_accuracy;
     if (network.end_to_end) {
       if (const auto* measurement = std::get_if<Measurement>(&*network.end_to_end)) {
@@ -90,20 +86,11 @@ void SearchRun::finish() {
         say("failure", text);
       }
     }
-    if (std::isfinite(row.objectives.latency_us)) {
-      points.push_back({row.objectives.accuracy, row.objectives.latency_us});
-      on_points.push_back(results.size());
-    }
     objectives.push_back(row.objectives);
     results.push_back(row);
   }
-  if (config_.search.algorithm == "threshold" && purpose_ == Purpose::search) {
-    const int best = most_accurate_within(objectives, config_.search.threshold_ms * 1000);
-    if (best >= 0) results[static_cast<size_t>(best)].on_front = true;
-  } else {
-    const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
-    for (size_t p = 0; p < points.size(); ++p) results[on_points[p]].on_front = ranks[p] == 0;
-  }
+  const std::vector<bool> answers = policy_->algorithm().answers(objectives, policy_->state().options);
+  for (size_t n = 0; n < results.size(); ++n) results[n].on_front = answers[n];
   put_costs();
   remember_time();
   if (purpose_ == Purpose::tune && !options_.from_records)
@@ -118,10 +105,10 @@ void SearchRun::finish() {
 void SearchRun::put_costs() {
   double train_spent = 0, train_full = 0, tune_spent = 0;
   bool all_known = purpose_ != Purpose::tune;
-  for (const Network& network : networks_) {
-    train_spent += network.train_seconds;
-    const double cost =
-        network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps : network.timed_step_s;
+  for (const NetworkState& network : policy_->state().networks) {
+    train_spent += network.cost;
+    const double cost = network.steps > 0 && network.cost > 0 ? network.cost / static_cast<double>(network.steps)
+                                                              : network.timed_step_cost;
     all_known &= cost > 0;
     train_full += cost * static_cast<double>(full_steps_);
   }

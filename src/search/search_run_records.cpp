@@ -85,6 +85,7 @@ void SearchRun::adopt_earlier(const RecordIdentity& identity) {
     for (const EarlierRow& earlier : rows[row.subgraph])
       if (earlier.knobs == text) answer.latency_us = *earlier.latency_us;
     answers_[i] = std::move(answer);
+    policy_->tell_answered(i);
     ++answered;
   }
   if (!answers_.empty()) {

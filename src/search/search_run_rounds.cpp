@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "model/error.h"
-#include "policy/survivors.h"
 #include "search/search_run.h"
 
 namespace sonar {
@@ -32,29 +31,17 @@ constexpr double kSampling = 0.03;  // seconds spent on timing one program of a 
 
 }  // namespace
 
-std::vector<size_t> SearchRun::alive() const {
-  std::vector<size_t> result;
-  for (size_t i = 0; i < networks_.size(); ++i)
-    if (networks_[i].alive && networks_[i].failure.empty()) result.push_back(i);
-  return result;
-}
-
 /// One of the reasons why no network is left.
 std::string SearchRun::first_failure() const {
-  for (const Network& network : networks_)
-    if (!network.failure.empty()) return network.row.name + ": " + network.failure;
+  for (const NetworkState& network : policy_->state().networks)
+    if (!network.failure.empty()) return network.name + ": " + network.failure;
   for (const DecisionRow& decision : store_->decisions())
     if (!decision.kept) return decision.network + ": " + decision.reason;
   return "none could be trained";
 }
 
 void SearchRun::count_occurrences() {
-  if (!tuning_) return;
-  std::vector<long> occurrences(tuning_->count());
-  for (size_t i : alive())
-    for (auto [subgraph, count] : networks_[i].subgraphs)
-      if (!answers_.count(subgraph)) occurrences[subgraph] += count;
-  tuning_->set_occurrences(occurrences);
+  if (tuning_) tuning_->set_occurrences(policy_->occurrences());
 }
 
 double SearchRun::remaining_s() const {
@@ -67,11 +54,6 @@ double SearchRun::remaining_s() const {
 
 double SearchRun::contenders_s() const { return kContenderPrograms * double(tuning_->live()) * mean_program_s(); }
 
-double SearchRun::step_cost(const Network& network) const {
-  if (!timed() && config_.search.share == "steps") return 1;
-  return network.steps > 0 && network.train_seconds > 0 ? network.train_seconds / network.steps : network.timed_step_s;
-}
-
 double SearchRun::mean_program_s() const {
   return measured_programs_ > 0 ? measure_wall_s_ / static_cast<double>(measured_programs_) : 0.1;
 }
@@ -82,7 +64,8 @@ double SearchRun::best_latency_us(const Network& network) const {
   return sum;
 }
 
-double SearchRun::latency_us(const Network& network) const {
+double SearchRun::latency_us(size_t index) const {
+  const Network& network = networks_[index];
   if (config_.search.latency == "end-to-end" && network.end_to_end) {
     if (const auto* measurement = std::get_if<Measurement>(&*network.end_to_end)) return measurement->median_us;
     return std::numeric_limits<double>::infinity();
@@ -162,7 +145,7 @@ void SearchRun::finish_defaults() {
 void SearchRun::time_networks() {
   bool any = false;
   for (Network& network : networks_) {
-    if (network.timed_step_s > 0) continue;
+    if (state(network_index_.at(network.row.name)).timed_step_cost > 0) continue;
     TrainTask task;
     task.kind = TrainTask::Kind::time;
     task.steps = kTimedSteps;
@@ -179,29 +162,31 @@ void SearchRun::time_networks() {
 
 bool SearchRun::begin_round() {
   if (round_open_) {
-    say("round", fmt::format("{} of {} goes on with {} networks", round_.round + 1, rounds_, round_.networks.size()));
+    say("round",
+        fmt::format("{} of {} goes on with {} networks", round_.round + 1, policy_->rounds(), round_.networks.size()));
     return true;
   }
   const int k = static_cast<int>(past_rounds_.size());
-  if (k >= rounds_) return false;
+  if (k >= policy_->rounds()) return false;
   if (timed() && k > 0 && remaining_s() <= 0) return false;
   if (alive().empty()) throw EnvironmentError("no network is left: " + first_failure());
+  const double now = clock_.now();
+  if (!policy_->begin_round(remaining())) return false;
   round_ = RoundRow{};
   round_.round = k;
-  for (size_t i : alive()) round_.networks.push_back(networks_[i].row.name);
-  round_.started_s = clock_.now();
+  round_.started_s = now;
   round_programs_issued_ = 0;
+  take_plan();
   count_occurrences();
-  plan_round();
   store_->put_round(round_);
   round_open_ = true;
   long least = full_steps_, most = 0;
   for (size_t n = 0; n < round_.networks.size(); ++n) {
-    const long further = round_.to_steps[n] - networks_[network_index_.at(round_.networks[n])].steps;
+    const long further = round_.to_steps[n] - state(network_index_.at(round_.networks[n])).steps;
     least = std::min(least, further);
     most = std::max(most, further);
   }
-  std::string text = fmt::format("{} of {}: {} networks", k + 1, rounds_, round_.networks.size());
+  std::string text = fmt::format("{} of {}: {} networks", k + 1, policy_->rounds(), round_.networks.size());
   if (purpose_ != Purpose::tune)
     text += fmt::format(", {} further steps each",
                         least == most ? std::to_string(most) : fmt::format("{} to {}", least, most));
@@ -214,47 +199,41 @@ bool SearchRun::begin_round() {
   return true;
 }
 
-void SearchRun::plan_round() {
-  const int rounds_left = rounds_ - round_.round;
-  std::vector<NetworkProgress> progress;
-  for (const std::string& name : round_.networks) {
-    const Network& network = networks_[network_index_.at(name)];
-    progress.push_back({network.steps, step_cost(network)});
-  }
-  const Share rule = config_.search.share == "seconds" ? Share::seconds : Share::steps;
-  const long slice = std::min<long>(config_.search.minimum_slice_steps, std::max(1L, full_steps_));
-  if (purpose_ == Purpose::tune) {
-    round_.to_steps.assign(round_.networks.size(), 0);
-    const double subgraphs = double(tuning_->count() - answers_.size());
-    round_.programs = std::floor(std::max(0.0, (programs_per_subgraph() - 1) * subgraphs) + 1e-6);
-    return;
-  }
-  if (purpose_ == Purpose::train || exhaustive() || config_.search.algorithm == "random") {
-    round_.to_steps.assign(round_.networks.size(), full_steps_);
-    if (timed()) round_.tune_share = remaining_s();
-    if (!timed() && !exhaustive() && tuning_)
-      round_.programs = std::max(0.0, config_.search.programs - double(tuning_->count()));
-    return;
-  }
+/// What the budgets have left for this round and the rounds after it, in the units of the ledgers: steps and programs,
+/// or seconds of work.
+Remaining SearchRun::remaining() const {
+  if (purpose_ != Purpose::search || exhaustive()) return {};
   if (timed()) {
-    // Both ledgers are the same wall time, side by side; in turns, each gets its part.
-    const double defaults = std::max(0.0, defaults_until_s_ - clock_.now());
-    const double share = Ledger{remaining_s() - defaults, 0}.share(rounds_left);
+    // Both ledgers are the same wall time, side by side; in turns, each gets its part. Default programs that are still
+    // out are set aside where rounds follow.
+    const double defaults = policy_->rounds() > 1 ? std::max(0.0, defaults_until_s_ - clock_.now()) : 0;
+    const double left = Ledger{remaining_s(), defaults}.remaining();
     const double part = config_.search.schedule == "sequential" ? config_.search.train_fraction : 1.0;
     const double overhead = train_work_s_ > 0 ? train_wall_s_ / train_work_s_ : kFirstTrainOverhead;
-    round_.tune_share = share;
-    round_.train_share = share * part * static_cast<double>(training_->workers()) / overhead * kPlanMargin;
-    round_.to_steps = plan_training(progress, round_.train_share, full_steps_, slice, rule);
-    return;
+    return {left * part * static_cast<double>(training_->workers()) / overhead * kPlanMargin, left};
   }
   Ledger train{config_.search.epochs * static_cast<double>(steps_per_epoch_)};
-  for (const Network& network : networks_) train.spent += static_cast<double>(network.steps);
+  for (const NetworkState& network : policy_->state().networks) train.spent += static_cast<double>(network.steps);
   Ledger tune{config_.search.programs};
   for (size_t i = 0; i < tuning_->count(); ++i) tune.spent += static_cast<double>(tuning_->programs(i));
-  round_.train_share = train.share(rounds_left);
-  round_.tune_share = tune.share(rounds_left);
-  round_.programs = std::floor(round_.tune_share + 1e-9);
-  round_.to_steps = plan_training(progress, round_.train_share, full_steps_, slice, rule);
+  return {train.remaining(), tune.remaining()};
+}
+
+/// The policy's plan as the run carries it out and the store keeps it.
+void SearchRun::take_plan() {
+  const RoundPlan& plan = policy_->round();
+  for (size_t i : plan.members) round_.networks.push_back(networks_[i].row.name);
+  round_.train_share = plan.train_share;
+  round_.tune_share = plan.tune_share;
+  round_.to_steps = plan.to_steps;
+  if (purpose_ == Purpose::tune) {
+    round_.to_steps.assign(round_.networks.size(), 0);
+    policy_->set_targets(round_.to_steps);
+    const double subgraphs = double(tuning_->count() - answers_.size());
+    round_.programs = std::floor(std::max(0.0, (programs_per_subgraph() - 1) * subgraphs) + 1e-6);
+  } else if (tuning_ && !timed() && !exhaustive()) {
+    round_.programs = std::floor(round_.tune_share + 1e-9);
+  }
 }
 
 void SearchRun::train_to_targets() {
@@ -268,11 +247,10 @@ void SearchRun::train_to_targets() {
   long slice = full_steps_;
   for (size_t n = 0; n < round_.networks.size(); ++n) {
     const size_t i = network_index_.at(round_.networks[n]);
-    const Network& network = networks_[i];
-    if (!network.failure.empty() || round_.to_steps[n] <= network.steps) continue;
-    const long further = round_.to_steps[n] - network.steps;
+    if (!state(i).failure.empty() || round_.to_steps[n] <= state(i).steps) continue;
+    const long further = round_.to_steps[n] - state(i).steps;
     slice = std::min(slice, further);
-    jobs.push_back({step_cost(network) * static_cast<double>(further), i, round_.to_steps[n]});
+    jobs.push_back({policy_->state().step_cost(i) * static_cast<double>(further), i, round_.to_steps[n]});
   }
   // Longest first, so that the cores end together.
   std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
@@ -287,35 +265,22 @@ bool SearchRun::issue_batches() {
   std::vector<MeasureJobRow> jobs;
   long pooled = 0;
   while (programs_out_ + pooled < static_cast<long>(ProgramMeasurer::kBusy)) {
-    std::optional<MeasureJobRow> job;
-    if (exhaustive()) {
-      for (size_t i = 0; i < tuning_->count() && !job; ++i) {
-        const bool out = std::any_of(jobs.begin(), jobs.end(),
-                                     [&](const MeasureJobRow& other) { return other.subgraph == tuning_->key(i); }) ||
-                         std::any_of(jobs_out_.begin(), jobs_out_.end(),
-                                     [&](const auto& entry) { return entry.second.subgraph == tuning_->key(i); });
-        const long left = config_.search.full_programs - tuning_->programs(i);
-        if (left > 0 && !out && !tuning_->exhausted(i))
-          job = tuning_->batch_of(i, round_.round, std::min<long>(left, config_.search.batch_programs));
-      }
-    } else {
-      double left = round_.programs - static_cast<double>(round_programs_issued_);
-      if (timed())
-        left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s() -
-                                 static_cast<double>(programs_out_ + pooled));
-      const long size = batch_size(static_cast<long>(left), tuning_->live(), config_.search.batch_programs);
-      if (size > 0) job = tuning_->next_batch(round_.round, size);
-    }
-    if (!job) break;
-    if (job->programs.empty()) {
-      job->id = store_->put_measure_job(*job);
-      store_->finish_measure_job(job->id);
-      tuning_->finish(*job);
+    double left = round_.programs - static_cast<double>(round_programs_issued_);
+    if (timed())
+      left = std::max(4.0, (round_.started_s + round_.tune_share - clock_.now()) / mean_program_s() -
+                               static_cast<double>(programs_out_ + pooled));
+    const std::optional<BatchPlan> batch = policy_->next_batch(tuning_->scheduler(), static_cast<long>(left));
+    if (!batch) break;
+    MeasureJobRow job = tuning_->batch_of(batch->subgraph, round_.round, batch->programs);
+    if (job.programs.empty()) {
+      job.id = store_->put_measure_job(job);
+      store_->finish_measure_job(job.id);
+      tuning_->finish(job);
       continue;
     }
-    round_programs_issued_ += static_cast<long>(job->programs.size());
-    pooled += static_cast<long>(job->programs.size());
-    jobs.push_back(std::move(*job));
+    round_programs_issued_ += static_cast<long>(job.programs.size());
+    pooled += static_cast<long>(job.programs.size());
+    jobs.push_back(std::move(job));
   }
   // Where nothing can be asked for now, because every subgraph has a batch out, more can when these have ended.
   if (jobs.empty()) return programs_out_ > 0;
@@ -325,26 +290,25 @@ bool SearchRun::issue_batches() {
 
 /// In the last round: what training has left of the time goes to further steps of every network, if it pays for them.
 void SearchRun::extend_training() {
-  const RoundRow before = round_;
-  plan_round();
+  const RoundPlan plan = policy_->plan_again(remaining());
   double cost = 0;
-  for (size_t n = 0; n < round_.networks.size(); ++n) {
-    const Network& network = networks_[network_index_.at(round_.networks[n])];
-    cost += step_cost(network) * static_cast<double>(std::max(0L, round_.to_steps[n] - network.steps));
+  for (size_t m = 0; m < plan.members.size(); ++m) {
+    const size_t i = plan.members[m];
+    cost += policy_->state().step_cost(i) * static_cast<double>(std::max(0L, plan.to_steps[m] - state(i).steps));
   }
-  const bool worth_it =
-      cost > 0 && cost <= round_.train_share && round_.train_share > kLeastExtension * before.train_share;
-  const std::vector<long> to_steps = std::move(round_.to_steps);
-  round_ = before;
-  if (!worth_it) return;
-  round_.to_steps = to_steps;
+  if (cost <= 0 || cost > plan.train_share || plan.train_share <= kLeastExtension * round_.train_share) return;
+  for (size_t m = 0; m < plan.members.size(); ++m) {
+    const auto place = std::find(round_.networks.begin(), round_.networks.end(), state(plan.members[m]).name);
+    if (place != round_.networks.end()) round_.to_steps[place - round_.networks.begin()] = plan.to_steps[m];
+  }
+  policy_->set_targets(round_.to_steps);
   store_->put_round(round_);
   train_to_targets();
 }
 
 void SearchRun::execute_round() {
   const double ends = round_.started_s + round_.tune_share;
-  const bool last = round_.round + 1 == rounds_;
+  const bool last = policy_->last_round();
   const bool in_turns = timed() && !side_by_side();
   train_to_targets();
   const bool trains = train_pending_ > 0;
@@ -388,53 +352,27 @@ void SearchRun::execute_round() {
 }
 
 void SearchRun::eliminate() {
-  std::vector<size_t> members;
-  std::vector<DecisionRow> decisions;
-  for (const std::string& name : round_.networks) {
-    const size_t i = network_index_.at(name);
-    if (networks_[i].failure.empty()) {
-      members.push_back(i);
-      continue;
-    }
-    DecisionRow row;
-    row.round = round_.round;
-    row.network = name;
-    row.objectives = {networks_[i].accuracy, tuning_ ? best_latency_us(networks_[i]) : 0};
-    row.kept = false;
-    row.reason = "cannot be trained: " + networks_[i].failure;
-    decisions.push_back(row);
-  }
   if (tuning_ && config_.search.latency == "end-to-end") {
-    for (size_t i : members) submit_network_measurement(i);
+    for (const std::string& name : round_.networks)
+      if (const size_t i = network_index_.at(name); state(i).failure.empty()) submit_network_measurement(i);
     while (measuring()) pump();
+    for (const std::string& name : round_.networks)
+      if (const size_t i = network_index_.at(name); networks_[i].end_to_end)
+        policy_->tell_network_latency(i, latency_us(i));
   }
-  std::vector<Objectives> objectives;
-  std::vector<std::string> names;
-  for (size_t i : members) {
-    objectives.push_back({networks_[i].accuracy, tuning_ ? latency_us(networks_[i]) : 0});
-    names.push_back(networks_[i].row.name);
-  }
-  std::vector<Verdict> verdicts(members.size());
-  const SurvivorRule rule = config_.search.survivors == "paper" ? SurvivorRule::paper : SurvivorRule::at_most_half;
-  if (purpose_ == Purpose::search && config_.search.algorithm == "pareto")
-    verdicts = pareto_survivors(objectives, names, rule);
-  else if (purpose_ == Purpose::search && config_.search.algorithm == "threshold")
-    verdicts = threshold_survivors(objectives, names, config_.search.threshold_ms * 1000, rule);
-  else
-    for (Verdict& verdict : verdicts) verdict.reason = "kept: " + config_.search.algorithm + " eliminates none";
+  if (tuning_)
+    for (size_t i = 0; i < tuning_->count(); ++i) policy_->tell_latency(i, subgraph_latency_us(i));
+  std::vector<DecisionRow> decisions;
   size_t kept = 0;
-  for (size_t n = 0; n < members.size(); ++n) {
-    Network& network = networks_[members[n]];
-    network.alive = verdicts[n].kept;
-    kept += verdicts[n].kept;
-    DecisionRow row;
+  for (const Decision& decision : policy_->end_round()) {
+    DecisionRow& row = decisions.emplace_back();
     row.round = round_.round;
-    row.network = names[n];
-    row.objectives = objectives[n];
-    row.rank = verdicts[n].rank;
-    row.kept = verdicts[n].kept;
-    row.reason = verdicts[n].reason;
-    decisions.push_back(row);
+    row.network = state(decision.network).name;
+    row.objectives = decision.objectives;
+    row.rank = decision.verdict.rank;
+    row.kept = decision.verdict.kept;
+    row.reason = decision.verdict.reason;
+    kept += row.kept;
   }
   put_costs();
   round_.ended_s = clock_.now();
@@ -446,8 +384,8 @@ void SearchRun::eliminate() {
     for (const DecisionRow& row : decisions)
       if (!row.kept) fs::remove_all(checkpoint_folder(networks_[network_index_.at(row.network)]), ignored);
   }
-  say("round", fmt::format("{} of {} ended after {:.0f} s: {} of {} networks live on", round_.round + 1, rounds_,
-                           round_.ended_s - round_.started_s, kept, round_.networks.size()));
+  say("round", fmt::format("{} of {} ended after {:.0f} s: {} of {} networks live on", round_.round + 1,
+                           policy_->rounds(), round_.ended_s - round_.started_s, kept, round_.networks.size()));
 }
 
 }  // namespace sonar

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/error.h"
+#include "policy/architecture_features.h"
 #include "report/report.h"
 #include "search/search_run.h"
 #include "search/start_device.h"
@@ -49,6 +50,10 @@ SearchRun::SearchRun(const Config& config, const RunOptions& options, Purpose pu
   }
   if (config_.data.path.empty() && purpose_ != Purpose::tune)
     throw UserError("data.path is not set: name an archive or a folder of labelled images");
+  if (config_.search.algorithm.rfind("proxy-", 0) == 0 && timed())
+    throw UserError("search.algorithm = \"" + config_.search.algorithm +
+                    "\" trains first and tunes afterwards, which a time budget side by side does not divide; set "
+                    "search.epochs and search.programs instead of search.time");
   refuse_missing_cores(config_);
 }
 
@@ -172,31 +177,27 @@ void SearchRun::choose_candidates() {
       cost = sum / static_cast<double>(picks.size());
     }
     if (!exhaustive()) {
-      size_t affordable = affordable_candidates(architectures.size(), total, cost, config_.search.minimum_slice_steps);
-      if (config_.search.algorithm == "random")
-        affordable = std::min<size_t>(architectures.size(), static_cast<size_t>(total / (cost * full_steps_)));
-      if (affordable == 0)
+      const PolicyOptions options = policy_options();
+      const std::unique_ptr<Algorithm> algorithm = make_algorithm(options);
+      const size_t affordable = algorithm->affordable(architectures.size(), total, cost, options);
+      if (affordable == 0) {
+        const long least = algorithm->least_training(options);
+        const bool full = least >= full_steps_;
         throw UserError(fmt::format(
             "the training budget pays for no network: one {} costs {:.4g} {}, the budget is {:.4g}; "
             "raise it, or lower {}",
-            config_.search.algorithm == "random" ? "full training" : "slice of search.minimum_slice_steps",
-            cost * (config_.search.algorithm == "random" ? full_steps_ : config_.search.minimum_slice_steps),
-            timed() ? "s" : "steps", total,
-            config_.search.algorithm == "random" ? "train.epochs" : "search.minimum_slice_steps"));
+            full ? "full training" : "slice of search.minimum_slice_steps", cost * static_cast<double>(least),
+            timed() ? "s" : "steps", total, full ? "train.epochs" : "search.minimum_slice_steps"));
+      }
       if (affordable < architectures.size()) {
         const std::string text =
             fmt::format("the training budget pays for {} of {} candidates; these were sampled (seed {})", affordable,
                         architectures.size(), config_.search.seed);
         say("candidates", text);
         store_->put_event(clock_.now(), "warning", text);
-        Random random(derive_seed(static_cast<uint64_t>(config_.search.seed), "affordable"));
-        std::vector<size_t> order(architectures.size());
-        for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-        random.shuffle(order);
-        order.resize(affordable);
-        std::sort(order.begin(), order.end());
         std::vector<Architecture> chosen;
-        for (size_t i : order) chosen.push_back(architectures[i]);
+        for (size_t i : sample_candidates(architectures.size(), affordable, options.seed, "affordable"))
+          chosen.push_back(architectures[i]);
         architectures = std::move(chosen);
       }
     }
@@ -229,9 +230,22 @@ void SearchRun::choose_candidates() {
         options_.folder, free_bytes(options_.folder) / 1e6, networks_.size(), (kDiskBase + checkpoint_bytes) / 1e6));
   store_->put_networks(rows);
   store_->put_value("full_programs", std::to_string(config_.search.full_programs));
-  rounds_ = purpose_ != Purpose::search || exhaustive() || config_.search.algorithm == "random"
-                ? 1
-                : round_count(networks_.size());
+}
+
+PolicyOptions SearchRun::policy_options() const {
+  PolicyOptions options;
+  // One network is trained or tuned in full, by the scheduler's choice.
+  options.algorithm = purpose_ == Purpose::search || exhaustive() ? config_.search.algorithm : "random";
+  options.threshold_us = config_.search.threshold_ms * 1000;
+  options.survivors = config_.search.survivors == "paper" ? SurvivorRule::paper : SurvivorRule::at_most_half;
+  options.share = config_.search.share == "seconds" ? Share::seconds : Share::steps;
+  options.full_steps = full_steps_;
+  options.minimum_slice = std::min<long>(config_.search.minimum_slice_steps, std::max(1L, full_steps_));
+  options.batch_programs = config_.search.batch_programs;
+  options.full_programs = config_.search.full_programs;
+  options.count_steps = !timed() && config_.search.share == "steps";
+  options.seed = static_cast<uint64_t>(config_.search.seed);
+  return options;
 }
 
 void SearchRun::start_device() {
@@ -243,6 +257,30 @@ void SearchRun::start_device() {
       if (added) subgraphs.push_back(parse_subgraph(key));
       network.subgraphs.emplace_back(place->second, count);
     }
+  std::vector<NetworkState> states;
+  std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"};
+  for (const Network& network : networks_)
+    for (const auto& [name, value] : architecture_features(network.row.name))
+      if (std::find(features.begin(), features.end(), name) == features.end()) features.push_back(name);
+  for (const Network& network : networks_) {
+    NetworkState& state = states.emplace_back();
+    state.name = network.row.name;
+    state.features.assign(features.size(), std::numeric_limits<double>::quiet_NaN());
+    state.features[0] = network.row.macs;
+    state.features[1] = network.row.parameters;
+    state.features[2] = network.row.peak_activation_bytes;
+    for (const auto& [name, value] : architecture_features(network.row.name))
+      state.features[std::find(features.begin(), features.end(), name) - features.begin()] = value;
+    if (purpose_ != Purpose::train) state.subgraphs = network.subgraphs;
+  }
+  std::vector<SubgraphState> tuned;
+  if (purpose_ != Purpose::train)
+    for (const Subgraph& subgraph : subgraphs) {
+      SubgraphState& state = tuned.emplace_back();
+      state.key = subgraph.key();
+      state.macs = subgraph.macs();
+    }
+  policy_ = std::make_unique<SearchPolicy>(policy_options(), std::move(states), std::move(tuned), std::move(features));
   const std::string scheduler = config_.search.scheduler;
   const Target target = device_target(config_);
   if (purpose_ == Purpose::train) return;
@@ -253,7 +291,8 @@ void SearchRun::start_device() {
   tuning.tuner.transfer = config_.search.transfer;
   tuning_ = std::make_unique<Tuning>(subgraphs, target, tuning);
   const size_t unique = subgraphs.size();
-  say("candidates", fmt::format("{} networks, {} unique subgraphs, {} rounds", networks_.size(), unique, rounds_));
+  say("candidates",
+      fmt::format("{} networks, {} unique subgraphs, {} rounds", networks_.size(), unique, policy_->rounds()));
   const bool counted = config_.search.programs > 0 && !exhaustive();
   if (counted && config_.search.programs < static_cast<double>(unique))
     throw UserError(
@@ -272,25 +311,31 @@ void SearchRun::start_device() {
 }
 
 void SearchRun::restore() {
+  std::map<int, std::vector<size_t>> dropped;  // by round
+  for (const DecisionRow& decision : store_->decisions())
+    if (!decision.kept) dropped[decision.round].push_back(network_index_.at(decision.network));
   for (const RoundRow& row : store_->rounds()) {
+    RoundPlan plan;
+    for (const std::string& name : row.networks) plan.members.push_back(network_index_.at(name));
+    plan.to_steps = row.to_steps;
+    plan.train_share = row.train_share;
+    plan.tune_share = row.tune_share;
     if (row.ended_s >= 0) {
       past_rounds_.push_back(row);
+      policy_->restore_round(plan, dropped[row.round]);
     } else {
       round_ = row;
       round_open_ = true;
+      policy_->restore_round(plan, std::nullopt);
     }
   }
-  for (const DecisionRow& decision : store_->decisions()) {
-    Network& network = networks_[network_index_.at(decision.network)];
-    network.alive = network.alive && decision.kept;
-  }
-  for (const auto& timed : store_->train_points()) {
-    Network& network = networks_[network_index_.at(timed.point.network)];
-    if (timed.point.val_images > 0) network.accuracy = std::max(network.accuracy, timed.point.val_accuracy);
-    if (timed.point.step > network.steps) network.steps = timed.point.step, network.train_seconds = timed.point.seconds;
-  }
-  for (Network& network : networks_)
-    if (auto text = store_->value("seconds_per_step:" + network.row.name)) network.timed_step_s = std::stod(*text);
+  for (const auto& timed : store_->train_points())
+    policy_->tell_training(network_index_.at(timed.point.network), timed.point.step,
+                           timed.point.val_images > 0 ? std::optional(timed.point.val_accuracy) : std::nullopt,
+                           timed.point.seconds);
+  for (size_t i = 0; i < networks_.size(); ++i)
+    if (auto text = store_->value("seconds_per_step:" + networks_[i].row.name))
+      policy_->tell_timed_step(i, std::stod(*text));
   if (auto text = store_->value("measure_wall_s")) measure_wall_s_ = std::stod(*text);
   if (auto text = store_->value("train_wall_s")) train_wall_s_ = std::stod(*text);
   if (auto text = store_->value("train_work_s")) train_work_s_ = std::stod(*text);
@@ -301,7 +346,12 @@ void SearchRun::restore() {
   const std::vector<ProgramRow> programs = store_->programs();
   unfinished_ = tuning_->restore(jobs, programs);
   measured_programs_ = static_cast<long>(programs.size());
-  for (const ProgramRow& row : programs) measured_.insert({row.job, row.index});
+  std::map<long, const MeasureJobRow*> by_id;
+  for (const MeasureJobRow& job : jobs) by_id[job.id] = &job;
+  for (const ProgramRow& row : programs) {
+    measured_.insert({row.job, row.index});
+    note_outcome(*by_id.at(row.job), row.outcome);
+  }
   std::set<long> open;
   for (const MeasureJobRow& job : unfinished_) open.insert(job.id);
   for (const MeasureJobRow& job : jobs) {

@@ -48,6 +48,8 @@ class Tuning {
 
   /// Occurrences over the networks that are still in the search; 0: dropped.
   void set_occurrences(const std::vector<long>& occurrences);
+  /// What it is told of batches; who decides asks it.
+  TaskScheduler& scheduler() { return *scheduler_; }
   long occurrences(size_t index) const { return occurrences_[index]; }
   size_t live() const;
 
