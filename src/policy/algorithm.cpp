@@ -31,8 +31,7 @@ const std::vector<Maker>& makers() {
       {"proxy-untuned", make_proxy_untuned, {}},
       {"sonar+",
        make_sonar_plus,
-       {"rounds", "growth", "levels", "start", "finals", "by_cost", "latency_model", "keep", "explore", "features",
-        "curves"}},
+       {"rounds", "growth", "levels", "start", "by_cost", "latency_model", "features", "curves"}},
   };
   return list;
 }

@@ -19,6 +19,7 @@ namespace sonar {
 namespace {
 
 constexpr size_t kGrid = 64;
+constexpr double kFew = 20;           // networks trained in full that the budget pays for
 constexpr double kNegligible = 1e-7;  // gain, fraction of accuracy
 
 /// E[max(0, x - level)].
@@ -117,17 +118,14 @@ double number_of(const PolicyOptions& options, const std::string& key, double ot
 class SonarPlus : public Algorithm {
  public:
   explicit SonarPlus(const PolicyOptions& options)
-      : rounds_(static_cast<int>(number_of(options, "rounds", 10, 2, 1000))),
-        growth_(number_of(options, "growth", 3, 1.1, 100)),
-        levels_(static_cast<int>(number_of(options, "levels", 3, 1, 10))),
+      : rounds_(static_cast<int>(number_of(options, "rounds", 20, 2, 1000))),
+        growth_(number_of(options, "growth", 2, 1.1, 100)),
+        levels_(static_cast<int>(number_of(options, "levels", 0, 0, 10))),
         start_(number_of(options, "start", 0.15, 0.01, 1)),
-        finals_(number_of(options, "finals", 1, 0, 1000)),
         by_cost_(number_of(options, "by_cost", 1, 0, 1) != 0),
         latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
-        keep_(number_of(options, "keep", 0, 0, 100)),
-        explore_(number_of(options, "explore", 1, 0.1, 10)),
-        estimator_({growth_, levels_, number_of(options, "features", 1, 0, 1) != 0,
-                    number_of(options, "curves", 1, 0, 1) != 0}) {}
+        features_(number_of(options, "features", 1, 0, 1) != 0),
+        curves_(number_of(options, "curves", 1, 0, 1) != 0) {}
 
   size_t affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const override {
     return total >= mean_step_cost * static_cast<double>(options.minimum_slice) ? networks : 0;
@@ -144,11 +142,11 @@ class SonarPlus : public Algorithm {
     std::vector<long> to(state.networks.size());
     for (size_t i : plan.members) to[i] = state.networks[i].steps;
     const std::vector<double> latency = latencies(state);
+    const int level_count = state.rounds.empty() ? levels_for(state, remaining.train) : levels_of(state);
     if (first)
-      sample(state, plan.members, latency, plan.train_share, to);
+      sample(state, plan.members, latency, level_count, plan.train_share, to);
     else
-      improve(state, plan.members, latency, left <= finals_, plan.train_share, remaining.train, to);
-    if (keep_ > 0 && !first && left > 1) plan.members = contenders(state, plan.members, latency, to);
+      improve(state, plan.members, latency, level_count, plan.train_share, remaining.train, to);
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
     return plan;
   }
@@ -156,7 +154,7 @@ class SonarPlus : public Algorithm {
   std::vector<Objectives> estimates(const SearchState& state, const std::vector<size_t>& networks) const override {
     const std::vector<double> latency = latencies(state);
     std::vector<Objectives> result;
-    const std::vector<AccuracyEstimate> accuracy = estimator_.estimate_all(state, latency);
+    const std::vector<AccuracyEstimate> accuracy = estimator(levels_of(state)).estimate_all(state, latency);
     for (size_t i : networks) result.push_back({accuracy[i].accuracy, latency[i]});
     return result;
   }
@@ -183,6 +181,19 @@ class SonarPlus : public Algorithm {
   }
 
  private:
+  RegressionEstimator estimator(int levels) const { return RegressionEstimator({growth_, levels, features_, curves_}); }
+  /// With a budget for few networks, an intermediate level costs more than it tells.
+  int levels_for(const SearchState& state, double budget) const {
+    if (levels_ > 0) return levels_;
+    double cost = 0;
+    for (size_t i = 0; i < state.networks.size(); ++i) cost += state.step_cost(i);
+    cost *= static_cast<double>(state.options.full_steps) / static_cast<double>(state.networks.size());
+    return budget < kFew * cost ? 1 : 2;
+  }
+  /// The same in all rounds: by the share of the first.
+  int levels_of(const SearchState& state) const {
+    return levels_for(state, state.rounds.empty() ? 0 : state.rounds.front().train_share / start_);
+  }
   std::vector<double> latencies(const SearchState& state) const {
     if (latency_model_ > 0) return fully_tuned_networks_us(state, latency_model_ > 1);
     std::vector<double> result;
@@ -191,16 +202,16 @@ class SonarPlus : public Algorithm {
   }
 
   /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
-  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency, double budget,
-              std::vector<long>& to) const {
-    const long level = training_levels(state.options.full_steps, growth_, levels_).front();
+  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency,
+              int level_count, double share, std::vector<long>& to) const {
+    const long level = training_levels(state.options.full_steps, growth_, level_count).front();
     members.erase(std::remove_if(members.begin(), members.end(), [&](size_t i) { return !std::isfinite(latency[i]); }),
                   members.end());
     if (members.empty()) return;
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return latency[a] < latency[b]; });
     double cost = 0;
     for (size_t i : members) cost += state.step_cost(i) * static_cast<double>(level);
-    const auto count = static_cast<size_t>(std::clamp(budget / cost, 0.0, 1.0) * static_cast<double>(members.size()));
+    const auto count = static_cast<size_t>(std::clamp(share / cost, 0.0, 1.0) * static_cast<double>(members.size()));
     Random random(derive_seed(state.options.seed, "sonar+"));
     const double stride = static_cast<double>(members.size()) / static_cast<double>(std::max<size_t>(1, count));
     for (size_t s = 0; s < std::max<size_t>(1, count); ++s) {
@@ -210,28 +221,10 @@ class SonarPlus : public Algorithm {
     }
   }
 
-  /// Those that are trained now, and those that may be above the frontier after full training: their mean prediction
-  /// plus `keep` deviations is.
-  std::vector<size_t> contenders(const SearchState& state, const std::vector<size_t>& members,
-                                 const std::vector<double>& latency, const std::vector<long>& to) const {
-    const std::vector<AccuracyEstimate> accuracy = estimator_.estimate_all(state, latency);
-    Frontier frontier(latency, kGrid);
-    for (size_t i = 0; i < state.networks.size(); ++i)
-      if (std::isfinite(latency[i]) && state.networks[i].steps > 0)
-        frontier.add(latency[i], state.networks[i].accuracy);
-    std::vector<size_t> result;
-    for (size_t i : members) {
-      const double hope = accuracy[i].accuracy + keep_ * accuracy[i].deviation;
-      if (to[i] > state.networks[i].steps || (std::isfinite(latency[i]) && hope >= frontier.at(latency[i])))
-        result.push_back(i);
-    }
-    return result.empty() ? members : result;
-  }
-
   void improve(const SearchState& state, const std::vector<size_t>& members, const std::vector<double>& latency,
-               bool full, double share, double most, std::vector<long>& to) const {
-    const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
-    const std::vector<AccuracyEstimate> accuracy = estimator_.estimate_all(state, latency);
+               int level_count, double share, double most, std::vector<long>& to) const {
+    const std::vector<long> levels = training_levels(state.options.full_steps, growth_, level_count);
+    const std::vector<AccuracyEstimate> accuracy = estimator(level_count).estimate_all(state, latency);
     Frontier frontier(latency, kGrid);
     std::vector<TrainingOption> options;
     for (size_t i = 0; i < state.networks.size(); ++i) {
@@ -243,11 +236,11 @@ class SonarPlus : public Algorithm {
       if (!std::isfinite(latency[i]) || network.steps >= state.options.full_steps) continue;
       TrainingOption option;
       option.network = i;
-      option.to_step = full ? levels.back() : *std::upper_bound(levels.begin(), levels.end(), network.steps);
+      option.to_step = *std::upper_bound(levels.begin(), levels.end(), network.steps);
       option.cost = state.step_cost(i) * static_cast<double>(option.to_step - network.steps);
       option.full_cost = state.step_cost(i) * static_cast<double>(state.options.full_steps - network.steps);
       option.latency_us = latency[i];
-      option.estimate = {accuracy[i].accuracy, explore_ * accuracy[i].deviation};
+      option.estimate = accuracy[i];
       options.push_back(option);
     }
     for (size_t o : choose_training(options, frontier, share, most, by_cost_))
@@ -257,11 +250,10 @@ class SonarPlus : public Algorithm {
   int rounds_;
   double growth_;
   int levels_;
-  double start_, finals_;
+  double start_;
   bool by_cost_;
   int latency_model_;
-  double keep_, explore_;
-  RegressionEstimator estimator_;
+  bool features_, curves_;
 };
 
 }  // namespace

@@ -149,11 +149,11 @@ TEST(SonarPlus, IsNoWorseThanHalvingOnTheAverageAndKeepsToItsBudget) {
   double plus = 0, halving = 0;
   for (uint64_t seed = 1; seed <= 8; ++seed) {
     const World world(150, seed);
-    const Outcome outcome = search(world, options_of("sonar+", seed), 150 * 100 / 10.0);
+    const Outcome outcome = search(world, options_of("sonar+", seed), 150 * 100 / 30.0);
     plus += outcome.gap;
-    halving += search(world, options_of("pareto", seed), 150 * 100 / 10.0).gap;
-    EXPECT_LE(outcome.spent, 1500 + 1e-9);
-    EXPECT_GT(outcome.spent, 1350);
+    halving += search(world, options_of("pareto", seed), 150 * 100 / 30.0).gap;
+    EXPECT_LE(outcome.spent, 500 + 1e-9);
+    EXPECT_GT(outcome.spent, 390);
   }
   EXPECT_LE(plus, halving);
 }
