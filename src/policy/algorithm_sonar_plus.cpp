@@ -163,8 +163,13 @@ class SonarPlus : public Algorithm {
                              const std::vector<Objectives>& objectives) const override {
     if (state.round() + 1 < rounds_) return keep_all(members.size(), "kept");
     std::vector<Objectives> observed = objectives;
-    for (size_t m = 0; m < members.size(); ++m) observed[m].accuracy = state.networks[members[m]].accuracy;
+    for (size_t m = 0; m < members.size(); ++m) {
+      observed[m].accuracy = state.networks[members[m]].accuracy;
+      if (state.networks[members[m]].steps == 0) observed[m].latency_us = INFINITY;  // it is not an answer
+    }
     const std::vector<bool> front = answers(observed, state.options);
+    if (std::find(front.begin(), front.end(), true) == front.end())
+      return keep_all(members.size(), "kept: no network is both trained and has a latency");
     std::vector<Verdict> verdicts(members.size());
     for (size_t m = 0; m < members.size(); ++m) {
       Verdict& verdict = verdicts[m];

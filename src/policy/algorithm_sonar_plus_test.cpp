@@ -162,6 +162,7 @@ TEST(SonarPlus, ReturnsTheFrontOfWhatItTrained) {
   const World world(60, 3);
   const Outcome outcome = search(world, options_of("sonar+"), 600);
   ASSERT_FALSE(outcome.result.empty());
+  for (size_t a : outcome.result) EXPECT_GT(outcome.accuracy[a], 0) << a << " was not trained";
   for (size_t a : outcome.result)
     for (size_t b : outcome.result)
       EXPECT_FALSE(world.latency[a] < world.latency[b] && outcome.accuracy[a] >= outcome.accuracy[b]) << a << " " << b;
