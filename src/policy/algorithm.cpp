@@ -23,8 +23,15 @@ struct Maker {
 /// The visible list.
 const std::vector<Maker>& makers() {
   static const std::vector<Maker> list = {
-      {"pareto", make_pareto, {}}, {"threshold", make_threshold, {}},     {"brute-force", make_brute_force, {}},
-      {"random", make_random, {}}, {"proxy-flops", make_proxy_flops, {}}, {"proxy-untuned", make_proxy_untuned, {}},
+      {"pareto", make_pareto, {}},
+      {"threshold", make_threshold, {}},
+      {"brute-force", make_brute_force, {}},
+      {"random", make_random, {}},
+      {"proxy-flops", make_proxy_flops, {}},
+      {"proxy-untuned", make_proxy_untuned, {}},
+      {"sonar+",
+       make_sonar_plus,
+       {"rounds", "growth", "levels", "start", "by_cost", "latency_model", "features", "curves"}},
   };
   return list;
 }

@@ -1,0 +1,145 @@
+#include "policy/estimator_regression.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "policy/estimator_latency.h"
+#include "policy/estimator_ridge.h"
+
+namespace sonar {
+namespace {
+
+constexpr double kLeastError = 1e-4;       // 1 - accuracy is taken to be no less
+constexpr double kUnknownDeviation = 0.3;  // of log(1 - accuracy), without networks to learn from
+constexpr size_t kLeastNetworks = 5;       // to learn from
+
+double log_error(double accuracy) { return std::log(std::max(kLeastError, 1 - accuracy)); }
+
+/// network_features (unless `named` is false), log(latency) and its square; an infinite latency as the mean.
+Rows features_of(const SearchState& state, const std::vector<double>& latency_us, bool named) {
+  Rows rows = named ? network_features(state) : Rows(state.networks.size());
+  double mean = 0, known = 0;
+  for (double latency : latency_us)
+    if (std::isfinite(latency) && latency > 0) {
+      mean += std::log(latency);
+      ++known;
+    }
+  mean /= std::max(1.0, known);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const double value = std::isfinite(latency_us[i]) && latency_us[i] > 0 ? std::log(latency_us[i]) - mean : 0;
+    rows[i].push_back(value);
+    rows[i].push_back(value * value);
+  }
+  return rows;
+}
+
+/// Best and last accuracy by `step`.
+std::pair<double, double> accuracies_at(const NetworkState& network, long step) {
+  double best = 0, last = 0;
+  for (const TrainingSample& sample : network.curve) {
+    if (sample.step > step) break;
+    if (!std::isfinite(sample.accuracy)) continue;
+    best = std::max(best, sample.accuracy);
+    last = sample.accuracy;
+  }
+  return {best, last};
+}
+
+struct Normal {
+  double mean = 0, variance = 0;
+};
+
+/// A normal distribution given that it is below `bound`.
+Normal below(const Normal& normal, double bound) {
+  const double deviation = std::sqrt(normal.variance);
+  if (!(deviation > 0)) return {std::min(normal.mean, bound), 0};
+  const double z = (bound - normal.mean) / deviation;
+  const double mass = std::erfc(-z / std::sqrt(2.0)) / 2;
+  if (mass < 1e-4) return {bound - deviation / (1 + std::max(0.0, -z)), normal.variance / (1 + z * z)};
+  const double ratio = std::exp(-z * z / 2) / std::sqrt(2 * M_PI) / mass;
+  return {normal.mean - deviation * ratio, normal.variance * std::max(0.05, 1 - z * ratio - ratio * ratio)};
+}
+
+}  // namespace
+
+std::vector<long> training_levels(long full_steps, double growth, int levels) {
+  std::vector<long> result;
+  double step = static_cast<double>(full_steps);
+  for (int l = 0; l < levels; ++l, step /= growth) {
+    const long level = std::max(1L, std::lround(step));
+    if (result.empty() || level < result.back()) result.push_back(level);
+  }
+  std::reverse(result.begin(), result.end());
+  return result;
+}
+
+std::vector<AccuracyEstimate> RegressionEstimator::estimate_all(const SearchState& state,
+                                                                const std::vector<double>& latency_us) const {
+  const size_t n = state.networks.size();
+  const std::vector<long> levels =
+      training_levels(state.options.full_steps, options_.growth, options_.curves ? options_.levels : 1);
+  const auto top = static_cast<int>(levels.size()) - 1;
+  const Rows features = features_of(state, latency_us, options_.features);
+  std::vector<int> reached(n, -1);
+  std::vector<Normal> final(n);
+  for (size_t i = 0; i < n; ++i) {
+    while (reached[i] < top && state.networks[i].steps >= levels[static_cast<size_t>(reached[i] + 1)]) ++reached[i];
+    if (reached[i] == top) final[i] = {log_error(state.networks[i].accuracy), 0};
+  }
+  for (int level = top - 1; level >= -1; --level) {
+    const auto row_of = [&](size_t i) {
+      std::vector<double> row = features[i];
+      if (level >= 0) {
+        const auto [best, last] = accuracies_at(state.networks[i], levels[static_cast<size_t>(level)]);
+        row.push_back(log_error(best));
+        row.push_back(best);
+        row.push_back(log_error(last));
+      }
+      return row;
+    };
+    Rows rows;
+    std::vector<double> values;
+    double uncertain = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (reached[i] <= level) continue;
+      rows.push_back(row_of(i));
+      values.push_back(final[i].mean);
+      uncertain += final[i].variance;
+    }
+    const bool learnt = values.size() >= kLeastNetworks;
+    double mean = 0;
+    for (double value : values) mean += value / static_cast<double>(values.size());
+    if (!values.empty()) uncertain /= static_cast<double>(values.size());
+    std::vector<Ridge> ridge;
+    if (learnt) ridge.emplace_back(rows, values);
+    for (size_t i = 0; i < n; ++i) {
+      if (reached[i] != level) continue;
+      const double bound = log_error(state.networks[i].accuracy);
+      Normal normal;
+      if (learnt) {
+        const Ridge::Prediction prediction = ridge[0].predict(row_of(i));
+        normal = {prediction.mean, prediction.variance + uncertain};
+      } else {
+        const double spread = kUnknownDeviation * (level >= 0 ? 1 : 2);
+        normal = {level >= 0 || values.empty() ? bound - spread : mean, spread * spread};
+      }
+      final[i] = state.networks[i].steps > 0 ? below(normal, bound) : normal;
+    }
+  }
+  std::vector<AccuracyEstimate> result;
+  for (size_t i = 0; i < n; ++i) {
+    const double error = std::min(1.0, std::exp(final[i].mean));
+    result.push_back({1 - error, error * std::sqrt(std::max(0.0, final[i].variance))});
+  }
+  return result;
+}
+
+std::vector<AccuracyEstimate> RegressionEstimator::estimate(const SearchState& state,
+                                                            const std::vector<size_t>& networks) const {
+  const std::vector<AccuracyEstimate> all = estimate_all(state, fully_tuned_networks_us(state, options_.features));
+  std::vector<AccuracyEstimate> result;
+  for (size_t i : networks) result.push_back(all[i]);
+  return result;
+}
+
+}  // namespace sonar
