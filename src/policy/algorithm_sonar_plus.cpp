@@ -144,7 +144,7 @@ class SonarPlus : public Algorithm {
     const std::vector<double> latency = latencies(state);
     const int level_count = state.rounds.empty() ? levels_for(state, remaining.train) : levels_of(state);
     if (first)
-      sample(state, plan.members, latency, level_count, plan.train_share, to);
+      sample(state, plan.members, latency, level_count, plan.train_share, remaining.train, to);
     else
       improve(state, plan.members, latency, level_count, plan.train_share, remaining.train, to);
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
@@ -208,7 +208,7 @@ class SonarPlus : public Algorithm {
 
   /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
   void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency,
-              int level_count, double share, std::vector<long>& to) const {
+              int level_count, double share, double most, std::vector<long>& to) const {
     const long level = training_levels(state.options.full_steps, growth_, level_count).front();
     members.erase(std::remove_if(members.begin(), members.end(), [&](size_t i) { return !std::isfinite(latency[i]); }),
                   members.end());
@@ -216,13 +216,18 @@ class SonarPlus : public Algorithm {
     std::stable_sort(members.begin(), members.end(), [&](size_t a, size_t b) { return latency[a] < latency[b]; });
     double cost = 0;
     for (size_t i : members) cost += state.step_cost(i) * static_cast<double>(level);
-    const auto count = static_cast<size_t>(std::clamp(share / cost, 0.0, 1.0) * static_cast<double>(members.size()));
+    const double part = cost > 0 ? std::clamp(share / cost, 0.0, 1.0) : 1;
+    const auto count = std::max<size_t>(1, static_cast<size_t>(part * static_cast<double>(members.size())));
     Random random(derive_seed(state.options.seed, "sonar+"));
-    const double stride = static_cast<double>(members.size()) / static_cast<double>(std::max<size_t>(1, count));
-    for (size_t s = 0; s < std::max<size_t>(1, count); ++s) {
+    const double stride = static_cast<double>(members.size()) / static_cast<double>(count);
+    for (size_t s = 0; s < count; ++s) {
       const auto place = static_cast<size_t>((static_cast<double>(s) + random.uniform()) * stride);
       const size_t i = members[std::min(place, members.size() - 1)];
-      to[i] = std::max(to[i], level);
+      // A budget that does not pay for one level trains as far as it goes.
+      const double steps = std::min(static_cast<double>(level), std::floor(most / state.step_cost(i)));
+      to[i] = std::max(to[i], std::min(level, std::max(static_cast<long>(steps), state.options.minimum_slice)));
+      most -= static_cast<double>(to[i] - state.networks[i].steps) * state.step_cost(i);
+      if (most <= 0) return;
     }
   }
 

@@ -181,6 +181,14 @@ TEST(SonarPlus, AmpleBudgetOfAFewNetworksTrainsWhateverMayBeOnTheFront) {
   EXPECT_NEAR(search(world, options_of("sonar+"), 6 * 100).gap, 0, 1e-3);
 }
 
+TEST(SonarPlus, ABudgetBelowOneFullTrainingIsKept) {
+  const World world(30, 8);
+  const Outcome outcome = search(world, options_of("sonar+"), 40);
+  EXPECT_LE(outcome.spent, 40);
+  EXPECT_GT(outcome.spent, 20);
+  EXPECT_EQ(outcome.result.size(), 1u);
+}
+
 TEST(SonarPlus, TheFirstSampleIsSpreadOverTheLatencies) {
   const World world(100, 6);
   SearchPolicy policy(options_of("sonar+"), world.networks, world.subgraphs, {"size"});

@@ -75,7 +75,7 @@ std::vector<double> fully_tuned_us(const SearchState& state) {
       }
       const Ridge ridge(rows, values);
       for (size_t i : members) {
-        const double predicted = ridge.predict(numbers[i]).mean;
+        const double predicted = ridge.mean(numbers[i]);
         result[i] = predicted + sure[i] * (result[i] - predicted);
       }
     }
@@ -119,7 +119,7 @@ std::vector<double> fully_tuned_networks_us(const SearchState& state, bool featu
       sure += count * subgraph_us[s] * (subgraph.answered ? 1 : std::clamp(std::log(programs) / full, 0.0, 1.0));
     }
     sure /= std::exp(values[r]);
-    const double predicted = ridge.predict(rows[r]).mean;
+    const double predicted = ridge.mean(rows[r]);
     result[places[r]] = std::exp(predicted + sure * (values[r] - predicted));
   }
   return result;

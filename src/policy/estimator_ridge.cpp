@@ -91,10 +91,12 @@ Ridge::Ridge(const Rows& rows, const std::vector<double>& y) {
       const double residual = (y[i] - intercept_ - dot(weights, x[i])) / (1 - leverage);
       error += residual * residual / n_;
     }
-    if (n > 1 && error >= variance_) continue;
-    variance_ = error;
-    weights_ = std::move(weights);
-    inverse_ = std::move(inverse);
+    if (n <= 1 || error < variance_) {
+      variance_ = error;
+      weights_ = std::move(weights);
+      inverse_ = std::move(inverse);
+    }
+    if (n > 20 * p) break;  // the penalty hardly matters
   }
 }
 
@@ -103,6 +105,8 @@ std::vector<double> Ridge::standardised(const std::vector<double>& row) const {
   for (size_t j = 0; j < row.size(); ++j) result[j] = (row[j] - centre_[j]) * scale_[j];
   return result;
 }
+
+double Ridge::mean(const std::vector<double>& row) const { return intercept_ + dot(weights_, standardised(row)); }
 
 Ridge::Prediction Ridge::predict(const std::vector<double>& row) const {
   const std::vector<double> x = standardised(row);

@@ -18,6 +18,8 @@ class Ridge {
     double mean = 0, variance = 0;  // of one new observation
   };
   Prediction predict(const std::vector<double>& row) const;
+  /// The mean alone. O(p).
+  double mean(const std::vector<double>& row) const;
   /// Leave-one-out variance of the observations.
   double variance() const { return variance_; }
 
