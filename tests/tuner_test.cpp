@@ -40,9 +40,10 @@ class OutsideTuner : public testing::Test {
     std::map<long, MeasurePurpose> purposes;
     for (const MeasureJobRow& job : store.measure_jobs()) purposes[job.id] = job.purpose;
     std::set<std::pair<std::string, int>> result;
-    for (const ProgramRow& row : store.programs())
-      if (purposes.at(row.job) != MeasurePurpose::remeasure)
-        EXPECT_TRUE(result.emplace(row.subgraph, row.knobs.at(0)).second) << row.subgraph << " " << row.knobs_text;
+    for (const ProgramRow& row : store.programs()) {
+      if (purposes.at(row.job) == MeasurePurpose::remeasure) continue;
+      EXPECT_TRUE(result.emplace(row.subgraph, row.knobs.at(0)).second) << row.subgraph << " " << row.knobs_text;
+    }
     return result;
   }
   static void expect_error(const ProcessResult& result, int exit_code, const std::string& part) {
@@ -57,7 +58,7 @@ class OutsideTuner : public testing::Test {
 };
 
 TEST_F(OutsideTuner, TunesANetworkWithinTheBudgetAndUnderAnIdentityOfItsOwn) {
-  const ProcessResult result = sonar(tune(tuner("--measures --log " + (folder / "requests")), {"search.programs=90"}));
+  const ProcessResult result = sonar(tune(tuner("--measures --log " + (folder / "requests")), {"--programs", "90"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const json tuned = json::parse(result.out);
   double sum = 0;
@@ -92,7 +93,9 @@ TEST_F(OutsideTuner, TunesANetworkWithinTheBudgetAndUnderAnIdentityOfItsOwn) {
   EXPECT_TRUE(measured_again);
 
   // The run is bound to its tuner.
-  expect_error(sonar(tune("search.tuner=halide", {"search.programs=90"})), 2, "search.tuner");
+  const ProcessResult other = sonar(tune("search.tuner=halide", {"--programs", "90"}));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("'halide' asked for"), std::string::npos) << other.err;
 }
 
 TEST_F(OutsideTuner, SearchesAsTheBuiltInOneDoes) {
@@ -111,7 +114,7 @@ TEST_F(OutsideTuner, SearchesAsTheBuiltInOneDoes) {
 }
 
 TEST_F(OutsideTuner, OneThatRunsOutIsAskedForNoMore) {
-  const ProcessResult result = sonar(tune(tuner("--programs 3"), {"search.programs=400"}));
+  const ProcessResult result = sonar(tune(tuner("--programs 3"), {"--programs", "400"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   for (const json& subgraph : json::parse(result.out).at("subgraphs")) {
     const long none = subgraph.at("failures").value("no program", 0L);
@@ -124,7 +127,7 @@ TEST_F(OutsideTuner, AKilledRunKeepsItsTrialsAndRepeatsNone) {
   const std::string slow = tuner("--fault hang --at 40 --once " + (folder / "hung"));
   ProcessOptions options;
   options.command = {sonar_executable()};
-  for (const std::string& argument : tune(slow, {"search.programs=90"})) options.command.push_back(argument);
+  for (const std::string& argument : tune(slow, {"--programs", "90"})) options.command.push_back(argument);
   options.stderr_path = folder / "log";
   {
     ChildProcess process(options);
@@ -137,7 +140,7 @@ TEST_F(OutsideTuner, AKilledRunKeepsItsTrialsAndRepeatsNone) {
   }
   const auto before = trials();
   EXPECT_EQ(before.size(), 40u);
-  const ProcessResult rest = sonar(tune(slow, {"search.programs=90"}));
+  const ProcessResult rest = sonar(tune(slow, {"--programs", "90"}));
   ASSERT_EQ(rest.exit_code, 0) << rest.err;
   const auto after = trials();
   EXPECT_EQ(after.size(), 90u);
@@ -146,35 +149,41 @@ TEST_F(OutsideTuner, AKilledRunKeepsItsTrialsAndRepeatsNone) {
 
 TEST_F(OutsideTuner, ADeathCostsOneTrial) {
   const std::string dying = tuner("--fault die --at 20 --once " + (folder / "died"));
-  const ProcessResult died = sonar(tune(dying, {"search.programs=60"}));
+  const ProcessResult died = sonar(tune(dying, {"--programs", "60"}));
   ASSERT_EQ(died.exit_code, 0) << died.err;
-  EXPECT_NE(died.err.find("exited with code 7: fake_tuner: out of luck"), std::string::npos) << died.err;
   EXPECT_EQ(trials().size(), 60u);
-  long crashes = 0;
-  for (const FailureCount& failure : RunStore(folder / "run", RunStore::Mode::read_only).failures())
-    if (failure.kind == MeasureErrorKind::crash) crashes += failure.count;
+  const RunStore store(folder / "run", RunStore::Mode::read_only);
+  long crashes = 0, restarts = 0;
+  for (const FailureCount& failure : store.failures()) {
+    if (failure.kind != MeasureErrorKind::crash) continue;
+    crashes += failure.count;
+    EXPECT_NE(failure.first_message.find("exited with code 7: fake_tuner: out of luck"), std::string::npos);
+  }
+  for (const RunStore::EventRow& event : store.events())
+    restarts += event.kind == "warning" && event.text.find("started anew") != std::string::npos;
   EXPECT_EQ(crashes, 1);
+  EXPECT_EQ(restarts, 1);
 }
 
 TEST_F(OutsideTuner, OneThatDiesAgainAndAgainEndsTheRunWhichContinuesWhenItIsMended) {
   const std::string fake = "exec python3 '" + source_path("tests/fake_tuner.py") + "'";
   const std::string command = "search.tuner=sh '" + (folder / "tuner.sh") + "'";
   folder.write("tuner.sh", fake + " --fault die\n");
-  expect_error(sonar(tune(command, {"search.programs=60"})), 3, "it was started anew 2 times and gave no answer");
+  expect_error(sonar(tune(command, {"--programs", "60"})), 3, "it was started anew 2 times and gave no answer");
   EXPECT_EQ(trials().size(), 2u);
   folder.write("tuner.sh", fake + "\n");
-  const ProcessResult rest = sonar(tune(command, {"search.programs=60"}));
+  const ProcessResult rest = sonar(tune(command, {"--programs", "60"}));
   EXPECT_EQ(rest.exit_code, 0) << rest.err;
   EXPECT_EQ(trials().size(), 60u);
 }
 
 TEST_F(OutsideTuner, ABadAnswerEndsTheRunWhichContinues) {
   const std::string bad = tuner("--fault zero --at 25 --once " + (folder / "bad"));
-  const ProcessResult broken = sonar(tune(bad, {"search.programs=60"}));
+  const ProcessResult broken = sonar(tune(bad, {"--programs", "60"}));
   expect_error(broken, 3, "no positive number");
   EXPECT_NE(broken.err.find("fake_tuner.py"), std::string::npos) << broken.err;
   EXPECT_EQ(trials().size(), 25u);
-  const ProcessResult rest = sonar(tune(bad, {"search.programs=60"}));
+  const ProcessResult rest = sonar(tune(bad, {"--programs", "60"}));
   EXPECT_EQ(rest.exit_code, 0) << rest.err;
   EXPECT_EQ(trials().size(), 60u);
 }
