@@ -12,16 +12,17 @@ struct ReplayOptions {
   std::map<std::string, std::string> settings;   // of the algorithm
   double speedup = 0;                            // budget = what brute force costs / speedup, on both ledgers
   double train_budget_s = 0, tune_budget_s = 0;  // instead of the speed-up, recorded seconds; 0: by the speed-up
-  long seeds = 1;                                // replays, with seeds 1, 2, ...
-  long candidates = 0;                           // sampled from the trace; 0: all
-  double threshold_ms = 0;                       // of "threshold"
-  std::string survivors = "paper";               // paper, at-most-half
-  std::string share = "steps";                   // steps, seconds
-  std::string scheduler = "gradient";            // gradient, paper
-  long batch_programs = 64;                      // beta
-  double minimum_slice = 0.1;                    // epochs
-  double steps_per_epoch = 100;                  // how finely training can be stopped
-  bool whole_rows = false;                       // curves can be stopped at their rows only
+  double epochs = 0, programs = 0;     // instead, counted as a search does: over all networks, over all subgraphs
+  long seeds = 1;                      // replays, with seeds 1, 2, ...
+  long candidates = 0;                 // sampled from the trace; 0: all
+  double threshold_ms = 0;             // of "threshold"
+  std::string survivors = "paper";     // paper, at-most-half
+  std::string share = "steps";         // steps, seconds
+  std::string scheduler = "gradient";  // gradient, paper
+  long batch_programs = 64;            // beta
+  double minimum_slice = 0.1;          // epochs
+  double steps_per_epoch = 100;        // how finely training can be stopped
+  bool whole_rows = false;             // curves can be stopped at their rows only
 };
 
 /// Writes the curves of a run directory as a trace (docs/formats.md) and says what it holds. Throws UserError when they

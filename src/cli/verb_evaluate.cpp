@@ -23,6 +23,8 @@ void setup_replay(CLI::App& app) {
   verb->add_option("--speedup", replay.speedup, "budget = cost of brute force / SPEEDUP, for training and for tuning");
   verb->add_option("--train-budget,--budget-train", replay.train_budget_s, "recorded seconds instead");
   verb->add_option("--tune-budget,--budget-tune", replay.tune_budget_s, "recorded seconds instead");
+  verb->add_option("--epochs", replay.epochs, "counted budget instead: over all networks; seconds are then steps");
+  verb->add_option("--programs", replay.programs, "counted budget: over all subgraphs");
   verb->add_option("--seeds", replay.seeds, "replays, with seeds 1, 2, ...")->capture_default_str();
   verb->add_option("--candidates", replay.candidates, "networks sampled from the trace (default: all)");
   verb->add_option("--threshold", replay.threshold_ms, "latency limit in milliseconds, of the algorithm threshold");

@@ -66,12 +66,25 @@ ReplaySetup setup_of(const Trace& trace, const ReplayOptions& options) {
   if (options.seeds < 1) throw UserError(fmt::format("--seeds is {}; it must be at least 1", options.seeds));
   if (options.candidates < 0 || options.batch_programs < 1)
     throw UserError("--candidates must not be negative, and --batch-programs at least 1");
+  positive("epochs", options.epochs, true);
+  positive("programs", options.programs, true);
+  const bool counted = options.epochs > 0 || options.programs > 0;
   const bool both = options.train_budget_s > 0 && options.tune_budget_s > 0;
-  if (options.speedup == 0 && !both && options.algorithm != "brute-force")
-    throw UserError("no budget: give --speedup, or both --train-budget and --tune-budget in recorded seconds");
+  if (counted && (options.speedup > 0 || options.train_budget_s > 0 || options.tune_budget_s > 0))
+    throw UserError("--epochs and --programs count; leave out --speedup, --train-budget and --tune-budget with them");
+  if (counted && !(options.epochs > 0 && options.programs > 0))
+    throw UserError("counted budgets need both --epochs and --programs");
+  if (options.speedup == 0 && !both && !counted && options.algorithm != "brute-force")
+    throw UserError(
+        "no budget: give --speedup, or --train-budget and --tune-budget in recorded seconds, or --epochs and "
+        "--programs");
   setup.train_budget_s =
       options.train_budget_s > 0 ? options.train_budget_s : trace.brute_force_train_s / options.speedup;
   setup.tune_budget_s = options.tune_budget_s > 0 ? options.tune_budget_s : trace.brute_force_tune_s / options.speedup;
+  if (counted) {
+    setup.train_budget_s = options.epochs * options.steps_per_epoch;
+    setup.tune_budget_s = options.programs;
+  }
   return setup;
 }
 
@@ -150,7 +163,8 @@ std::string as_text(const Trace& trace, const ReplayOptions& options, const Repl
 }  // namespace
 
 std::string replay_trace(const std::string& folder, const ReplayOptions& options, bool json) {
-  const Trace trace = read_trace(folder);
+  Trace trace = read_trace(folder);
+  if (options.epochs > 0 || options.programs > 0) trace = with_counted_costs(std::move(trace), options.steps_per_epoch);
   const Truth truth(trace);
   const ReplaySetup setup = setup_of(trace, options);
   std::vector<ReplayRun> runs;

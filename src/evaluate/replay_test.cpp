@@ -85,9 +85,13 @@ TEST(Replay, RandomTrainsInFullWhatItCanPay) {
     EXPECT_EQ(run.candidates, 2);  // a network costs 100 s on average
     EXPECT_EQ(run.rounds.size(), 1u);
     EXPECT_LE(run.train_spent_s, 200 + 1e-9);
+    double full = 0;
+    for (size_t i : run.survivors) full += made.trace.networks[i].training.full_seconds();
+    EXPECT_NEAR(run.train_spent_s, full, 1e-9);  // each in full, or not begun
     samples.insert(run.survivors);
   }
-  EXPECT_EQ(samples.size(), 6u);
+  // The pairs that 200 s pay for; of the two others (240 and 280 s), one network, whichever comes first.
+  EXPECT_EQ(samples, (std::set<std::vector<size_t>>{{0, 1}, {0, 2}, {0, 3}, {1, 3}, {1}, {2}, {3}}));
 }
 
 TEST(Replay, ProxiesTuneTheirFrontOnly) {

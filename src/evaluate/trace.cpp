@@ -194,6 +194,20 @@ void read_tuning(const std::string& folder, Trace& trace, const Index& subgraphs
   }
 }
 
+void sum_up(Trace& trace) {
+  trace.brute_force_train_s = trace.brute_force_tune_s = trace.unshared_tune_s = 0;
+  for (const Trace::Subgraph& subgraph : trace.subgraphs) trace.brute_force_tune_s += subgraph.tuning.full_seconds();
+  for (Trace::Network& network : trace.networks) {
+    network.final_latency_us = 0;
+    network.final_accuracy = network.training.final_accuracy();
+    trace.brute_force_train_s += network.training.full_seconds();
+    for (auto [subgraph, count] : network.subgraphs) {
+      network.final_latency_us += count * trace.subgraphs[subgraph].tuning.final_latency_us();
+      trace.unshared_tune_s += trace.subgraphs[subgraph].tuning.full_seconds();
+    }
+  }
+}
+
 }  // namespace
 
 TrainingCurve::Row TrainingCurve::at(double epoch) const {
@@ -224,6 +238,15 @@ TuningCurve::Row TuningCurve::at(double programs) const {
   return {programs, latency, a.seconds + t * (b.seconds - a.seconds)};
 }
 
+Trace with_counted_costs(Trace trace, double steps_per_epoch) {
+  for (Trace::Network& network : trace.networks)
+    for (TrainingCurve::Row& row : network.training.rows) row.seconds = row.epoch * steps_per_epoch;
+  for (Trace::Subgraph& subgraph : trace.subgraphs)
+    for (TuningCurve::Row& row : subgraph.tuning.rows) row.seconds = row.programs;
+  sum_up(trace);
+  return trace;
+}
+
 Trace read_trace(const std::string& folder) {
   if (!fs::is_directory(folder))
     throw UserError(folder + ": is no folder; a trace is one with networks.csv, training.csv and tuning.csv");
@@ -233,15 +256,7 @@ Trace read_trace(const std::string& folder) {
   read_networks(folder, trace, networks, subgraphs);
   read_training(folder, trace, networks);
   read_tuning(folder, trace, subgraphs);
-  for (const Trace::Subgraph& subgraph : trace.subgraphs) trace.brute_force_tune_s += subgraph.tuning.full_seconds();
-  for (Trace::Network& network : trace.networks) {
-    network.final_accuracy = network.training.final_accuracy();
-    trace.brute_force_train_s += network.training.full_seconds();
-    for (auto [subgraph, count] : network.subgraphs) {
-      network.final_latency_us += count * trace.subgraphs[subgraph].tuning.final_latency_us();
-      trace.unshared_tune_s += trace.subgraphs[subgraph].tuning.full_seconds();
-    }
-  }
+  sum_up(trace);
   return trace;
 }
 

@@ -63,6 +63,10 @@ struct Trace {
   double unshared_tune_s = 0;
 };
 
+/// The trace with counts in place of seconds: an optimiser step costs 1 and a program costs 1, as in a search with
+/// counted budgets.
+Trace with_counted_costs(Trace trace, double steps_per_epoch);
+
 /// Reads FOLDER/networks.csv, training.csv and tuning.csv, each also as .csv.gz. Throws UserError naming file, line and
 /// remedy.
 Trace read_trace(const std::string& folder);

@@ -38,9 +38,14 @@ TaskScheduler::TaskScheduler(std::vector<Task> tasks, SchedulerRule rule, uint64
     state.key_hash = stable_hash(task.key);
     state.task = std::move(task);
     state.history.push_back({kInfinity, 1});
+    of_kind_.resize(kinds.size());
+    of_kind_[state.kind].push_back(states_.size());
     states_.push_back(std::move(state));
   }
-  kinds_ = kinds.size();
+  best_throughput_.assign(kinds.size(), 0);
+  readiness_.assign(states_.size(), Readiness::no);
+  priorities_.assign(states_.size(), 0);
+  batches_.assign(states_.size(), 0);
 }
 
 size_t TaskScheduler::checked(size_t task) const {
@@ -56,14 +61,14 @@ void TaskScheduler::set_occurrences(const std::vector<long>& occurrences) {
   for (size_t i = 0; i < states_.size(); ++i) {
     states_[i].occurrences = occurrences[i];
     live_ += occurrences[i] > 0;
+    note_priority(i);
   }
 }
 
 void TaskScheduler::tell_default(size_t task, double latency_us) {
   check_latency(latency_us);
-  State& state = states_[checked(task)];
-  state.history[0].best_us = latency_us;
-  note_gain(state);
+  states_[checked(task)].history[0].best_us = latency_us;
+  told(task);
 }
 
 void TaskScheduler::tell_batch(size_t task, double best_latency_us, long programs, bool exhausted) {
@@ -72,55 +77,97 @@ void TaskScheduler::tell_batch(size_t task, double best_latency_us, long program
   state.history.push_back({best_latency_us, state.history.back().programs + static_cast<double>(programs)});
   state.busy = false;
   state.exhausted = exhausted;
-  note_gain(state);
+  ++batches_[task];
+  ++batches_told_;
+  told(task);
 }
 
-void TaskScheduler::cancel(size_t task) { states_[checked(task)].busy = false; }
+void TaskScheduler::expect(size_t task) {
+  states_[checked(task)].busy = true;
+  note_priority(task);
+}
+
+void TaskScheduler::cancel(size_t task) {
+  states_[checked(task)].busy = false;
+  note_priority(task);
+}
+
+/// After a change of a task's history: its own figures, and where it is the best of its kind, those of the kind.
+void TaskScheduler::told(size_t task) {
+  State& state = states_[task];
+  note_gain(state);
+  const double before = state.throughput;
+  state.throughput = state.task.macs / state.history.back().best_us;
+  double& best = best_throughput_[state.kind];
+  const double best_before = best;
+  if (state.throughput >= best) {
+    best = state.throughput;
+  } else if (before == best) {
+    best = 0;
+    for (size_t other : of_kind_[state.kind]) best = std::max(best, states_[other].throughput);
+  }
+  if (best == best_before)
+    note_priority(task);
+  else
+    for (size_t other : of_kind_[state.kind]) note_priority(other);
+}
 
 int TaskScheduler::ask() {
-  uint64_t told = 0;  // batches; the same after a replay of the tells, in any order, and after a cancelled ask
   double live = 0, live_batches = 0;
-  std::vector<double> best_throughput(kinds_, 0);
-  for (const State& state : states_) {
-    const uint64_t batches = state.history.size() - 1;
-    told += batches;
-    if (state.occurrences > 0 && !state.exhausted) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (readiness_[i] != Readiness::invalid) continue;
+    for (const State& state : states_) {  // their mean number of batches decides
+      if (state.occurrences <= 0 || state.exhausted) continue;
       ++live;
-      live_batches += static_cast<double>(batches);
+      live_batches += static_cast<double>(state.history.size() - 1);
     }
-    double& best = best_throughput[state.kind];
-    best = std::max(best, state.task.macs / state.history.back().best_us);
+    break;
   }
+  const double mean_batches = live > 0 ? live_batches / live : 0;
 
-  const uint64_t draw_seed = Random(Random(seed_)() + told)();
+  // Batches told: the same after a replay of the tells, in any order, and after a cancelled ask.
+  const uint64_t draw_seed = Random(Random(seed_)() + batches_told_)();
   int chosen = -1;
   double highest = 0;
   uint64_t highest_draw = 0;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    const State& state = states_[i];
-    if (state.occurrences <= 0 || state.busy || state.exhausted) continue;
-    const double value = priority(state, live_batches / live, best_throughput);
+  for (size_t i = 0; i < readiness_.size(); ++i) {
+    if (readiness_[i] == Readiness::no) continue;
+    double value = priorities_[i];
+    if (readiness_[i] == Readiness::invalid) value = static_cast<double>(batches_[i]) <= mean_batches ? kInfinity : -1;
     if (chosen >= 0 && value < highest) continue;
-    const uint64_t draw = Random(draw_seed ^ state.key_hash)();  // derive_seed of the key
+    const uint64_t draw = Random(draw_seed ^ states_[i].key_hash)();  // derive_seed of the key
     if (chosen >= 0 && value == highest && draw <= highest_draw) continue;
     chosen = static_cast<int>(i);
     highest = value;
     highest_draw = draw;
   }
-  if (chosen >= 0) states_[chosen].busy = true;
+  if (chosen >= 0) expect(static_cast<size_t>(chosen));
   return chosen;
 }
 
-double TaskScheduler::priority(const State& state, double mean_batches,
-                               const std::vector<double>& best_throughput) const {
-  const auto batches = static_cast<double>(state.history.size() - 1);
-  if (batches == 0) return kInfinity;
-  const double best = state.history.back().best_us;
-  if (std::isinf(best)) return batches <= mean_batches ? kInfinity : -1;
-  if (rule_ == SchedulerRule::paper) return static_cast<double>(state.occurrences) * state.gain;
-  const double throughput = best_throughput[state.kind];
-  const double floor = throughput > 0 ? state.task.macs / throughput / 2 : 0;
-  const double per_run = state.gain * (best - floor) / state.history.back().programs;
+void TaskScheduler::note_priority(size_t task) {
+  const State& state = states_[task];
+  Readiness& readiness = readiness_[task];
+  if (state.occurrences <= 0 || state.busy || state.exhausted) {
+    readiness = Readiness::no;
+  } else if (state.history.size() == 1) {
+    readiness = Readiness::untried;
+    priorities_[task] = kInfinity;
+  } else if (std::isinf(state.history.back().best_us)) {
+    readiness = Readiness::invalid;
+  } else {
+    readiness = Readiness::known;
+    priorities_[task] = priority(state);
+  }
+}
+
+double TaskScheduler::priority(const State& state) const {
+  double per_run = state.gain;
+  if (rule_ == SchedulerRule::gradient) {
+    const double throughput = best_throughput_[state.kind];
+    const double floor = throughput > 0 ? state.task.macs / throughput / 2 : 0;
+    per_run = state.gain * (state.history.back().best_us - floor) / state.history.back().programs;
+  }
   return static_cast<double>(state.occurrences) * per_run;
 }
 

@@ -46,7 +46,7 @@ class TaskScheduler {
   /// Next task, or -1 when every live task is busy or exhausted. The returned task is busy until its batch is told.
   int ask();
   /// A batch of this task is out that was not asked for here (another process did): the task is busy until it is told.
-  void expect(size_t task) { states_[checked(task)].busy = true; }
+  void expect(size_t task);
   /// A batch has ended: best latency known after it (infinity: still none) and programs tried in it, failures included.
   /// An `exhausted` task (no untried program is left) is never asked for again. A batch that was not asked for is
   /// welcome (a replay may tell without asking).
@@ -76,13 +76,24 @@ class TaskScheduler {
     bool busy = false, exhausted = false;
     std::vector<Step> history;  // [0] is the default program, then one per batch
     double gain = 0;            // paper: decrease in the last batch, microseconds; gradient: e
+    double throughput = 0;      // MACs per microsecond of the best program
   };
   size_t checked(size_t task) const;
+  void told(size_t task);
   void note_gain(State& state) const;
-  double priority(const State& state, double mean_batches, const std::vector<double>& best_throughput) const;
+  void note_priority(size_t task);
+  double priority(const State& state) const;
 
   std::vector<State> states_;
-  size_t kinds_ = 0, live_ = 0;
+  std::vector<std::vector<size_t>> of_kind_;
+  std::vector<double> best_throughput_;  // by kind
+  // What an ask looks through, kept up to date by the tells: an ask costs one pass over plain numbers.
+  enum class Readiness : char { no, untried, invalid, known };
+  std::vector<Readiness> readiness_;
+  std::vector<double> priorities_;
+  std::vector<long> batches_;
+  size_t live_ = 0;
+  uint64_t batches_told_ = 0;
   SchedulerRule rule_;
   uint64_t seed_;
 };

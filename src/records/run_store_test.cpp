@@ -329,9 +329,9 @@ TEST(RunStore, StoredEnumsAndListsAreChecked) {
     expect("UPDATE measure_job SET programs = '" + std::string(bad) + "'", jobs, "is no list of lists");
   expect("UPDATE program SET knobs = '[]', samples_us = '[1,nope]'", programs, "program.samples_us: '[1,nope]' is no");
   expect("UPDATE measure_job SET purpose = 0", jobs, "measure_job.purpose: 0 is not in 1..3");
-  expect("UPDATE program SET outcome = 8", programs, "program.outcome: 8 is not in 0..7");
+  expect("UPDATE program SET outcome = 9", programs, "program.outcome: 9 is not in 0..8");
   expect(
-      "UPDATE program SET outcome = 8", [](RunStore& s) { s.failures(); }, "program.outcome: 8");
+      "UPDATE program SET outcome = 9", [](RunStore& s) { s.failures(); }, "program.outcome: 9");
 }
 
 TEST(RunStore, DamagedPagesAreReportedAndNeverCrash) {
