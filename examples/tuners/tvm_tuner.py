@@ -14,6 +14,7 @@ import argparse
 import functools
 import json
 import os
+import shutil
 import sys
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../benchmarks/peers"))
@@ -21,6 +22,8 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../
 PROTOCOL = 1
 MOST_TRIALS = 16384
 SAMPLES, SAMPLE_MS = 3, 10
+BUILD_S = 60   # the longest that a program may build
+BUILDS = 200   # by one worker process
 
 
 class Refusal(Exception):
@@ -35,33 +38,53 @@ class Failure(Exception):
         self.cause = cause
 
 
+def build_one(module, target):
+    """In a worker process: the path of the built program."""
+    from tvm.s_tir.meta_schedule.builder import local_builder
+    return local_builder.default_export(local_builder.default_build(module, target, None))
+
+
 class Machine:
     """Builds on some cores, measures on others."""
 
     def __init__(self, hello):
         from tvm.s_tir import meta_schedule as ms
+        from tvm.support.popen_pool import PopenPoolExecutor
         from tvm_subgraphs import host_target
         self.target = host_target(hello["threads"])
         self.building = len(hello["building_cores"])
         pinned = lambda cores: functools.partial(os.sched_setaffinity, 0, set(cores))
-        self.builder = ms.builder.LocalBuilder(max_workers=self.building, initializer=pinned(hello["building_cores"]))
+        # TVM's LocalBuilder starts its workers anew for every batch, which takes longer than a small batch. These serve
+        # longer, and end in time, for they grow.
+        self.builders = PopenPoolExecutor(max_workers=self.building, timeout=BUILD_S, maximum_process_uses=BUILDS,
+                                          initializer=pinned(hello["building_cores"]))
         self.runner = ms.runner.LocalRunner(
             evaluator_config=ms.runner.EvaluatorConfig(number=1, repeat=SAMPLES, min_repeat_ms=SAMPLE_MS,
                                                        enable_cpu_cache_flush=False),
             initializer=pinned(hello["timing_cores"][:hello["threads"]]))
 
     def build(self, modules):
-        from tvm.s_tir import meta_schedule as ms
-        return self.builder.build([ms.builder.BuilderInput(module, self.target) for module in modules])
+        """For each its path, or a Failure."""
+        from tvm.support.popen_pool import StatusKind
+        built = []
+        for result in self.builders.map_with_error_catching(functools.partial(build_one, target=self.target), modules):
+            if result.status == StatusKind.COMPLETE:
+                built.append(result.value)
+            elif result.status == StatusKind.TIMEOUT:
+                built.append(Failure("compile timeout", f"took longer than {BUILD_S} s"))
+            else:
+                built.append(Failure("compile error", str(result.value)))
+        return built
 
     def run(self, module, built):
-        """(TVM's result, the samples in seconds). Raises Failure."""
+        """TVM's result. Raises Failure."""
         from tvm.s_tir import meta_schedule as ms
-        if built.error_msg:
-            raise Failure("compile timeout" if "Timeout" in built.error_msg else "compile error", str(built.error_msg))
+        if isinstance(built, Failure):
+            raise built
         arguments = ms.arg_info.ArgInfo.from_entry_func(module, remove_preproc=True)
-        future, = self.runner.run([ms.runner.RunnerInput(built.artifact_path, "cpu", arguments)])
+        future, = self.runner.run([ms.runner.RunnerInput(built, "cpu", arguments)])
         result = future.result()
+        shutil.rmtree(os.path.dirname(built), ignore_errors=True)
         if result.error_msg:
             raise Failure("run timeout" if "Timeout" in result.error_msg else "crash", str(result.error_msg))
         return result
