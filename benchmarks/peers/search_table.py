@@ -30,7 +30,7 @@ def main():
     names = arguments.metrics.split(",")
     print("| trace | speedup | algorithm | seeds | " + " | ".join(names) + " |")
     print("|---" * (4 + len(names)) + "|")
-    for trace, algorithm, speedup, runs in sorted((load(f) for f in arguments.files), key=lambda r: (r[0], r[2], r[1])):
+    for trace, algorithm, speedup, runs in sorted((load(f) for f in arguments.files), key=lambda r: (os.path.basename(r[0].rstrip("/")), r[2], r[1])):
         mean, half = mean_of([{k: r.get(k) for k in ["seed", *names]} for r in runs])
         cells = ["-" if mean[n] is None else f"{mean[n]:.3f}" + (f" ± {half[n]:.3f}" if half[n] is not None else "")
                  for n in names]
