@@ -95,6 +95,23 @@ TEST_F(BadInput, TimeBelowTheDefaultPrograms) {
 
 TEST_F(BadInput, NoBudget) { refused(2, {"no budget", "search.time"}, {"search.programs=0", "search.epochs=0"}); }
 
+TEST_F(BadInput, TracesAndTables) {
+  check(sonar({"replay", folder / "none", "--speedup", "2"}), 2, {"is no folder", "networks.csv"});
+  check(sonar({"trace", folder.path, "--out", folder / "trace"}), 2, {folder.path});
+  check(sonar({"rank", folder / "none.csv"}), 2, {"none.csv", "cannot be read"});
+  folder.write("points.csv", "accuracy,latency\n0.5,10\n0.7,fast\n");
+  check(sonar({"rank", folder / "points.csv", "--maximize", "accuracy"}), 2, {"points.csv:3", "'fast'", "latency"});
+  check(sonar({"rank", folder / "points.csv", "--maximize", "speed"}), 2, {"no column 'speed'", "accuracy, latency"});
+  folder.write("trace/networks.csv", "network,subgraphs\nx,a:1\n");
+  check(sonar({"replay", folder / "trace", "--speedup", "2"}), 2, {"training.csv", "networks.csv"});
+  folder.write("trace/training.csv", "network,epoch,val_accuracy,seconds\nx,1,0.5,10\n");
+  folder.write("trace/tuning.csv", "subgraph,programs,latency_us,seconds\na,1,5,1\n");
+  check(sonar({"replay", folder / "trace"}), 2, {"no budget", "--speedup"});
+  check(sonar({"replay", folder / "trace", "--speedup", "2", "--algorithm", "paretto"}), 2, {"'paretto'", "pareto"});
+  check(sonar({"replay", folder / "trace", "--speedup", "2", "--set", "eta"}), 2, {"key=value"});
+  check(sonar({"replay", folder / "trace", "--speedup", "2"}), 2, {"default programs", "--speedup can be at most 1"});
+}
+
 TEST_F(BadInput, ArchitectureOutsideOfTheSpace) {
   check(sonar({"train", folder / "tiny.toml", "--arch", "mobilenetv3-r9-w0.50-e2-k33333-d11111", "--out",
                folder / "run"}),

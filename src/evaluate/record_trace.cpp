@@ -28,8 +28,13 @@ std::string order_dependence(const std::map<std::string, std::string>& configura
     return found == configuration.end() || found->second == "true";
   };
   const auto add = [&](const std::string& text) { why += (why.empty() ? "" : ", ") + text; };
-  if (on("search.transfer")) add("programs passed from one subgraph to another (search.transfer)");
-  if (on("search.cost_model")) add("one cost model learned from all subgraphs (search.cost_model)");
+  const auto tuner = configuration.find("search.tuner");
+  if (tuner != configuration.end() && tuner->second != "\"halide\"") {
+    add("an outside tuner chose the programs and may learn from one subgraph for another (search.tuner)");
+  } else {
+    if (on("search.transfer")) add("programs passed from one subgraph to another (search.transfer)");
+    if (on("search.cost_model")) add("one cost model learned from all subgraphs (search.cost_model)");
+  }
   if (!store.earlier().empty()) add("it began with earlier records (search.records)");
   return why;
 }
@@ -101,6 +106,8 @@ class Table {
 }  // namespace
 
 std::string record_trace(const std::string& run, const std::string& folder, bool force) {
+  if (!fs::exists(run + "/run.db"))
+    throw UserError(run + ": holds no run (no run.db); name the folder that sonar search was given with --out");
   const RunStore store(run, RunStore::Mode::read_only);
   std::map<std::string, std::string> configuration;
   for (const auto& [key, value] : store.configuration()) configuration[key] = value;
