@@ -96,7 +96,11 @@ TEST_F(Records, TheSecondTuneAnswersFromThem) {
   EXPECT_EQ(second.at("programs").get<long>(), 0);
   EXPECT_EQ(second.at("subgraphs_from_records").get<long>(), subgraphs);
   EXPECT_EQ(second.at("earlier_programs").get<long>(), 60);
-  EXPECT_EQ(measured("second"), (std::map<MeasurePurpose, long>{{MeasurePurpose::remeasure, subgraphs}}));
+  // The best few of each are measured again, in this run's context.
+  const std::map<MeasurePurpose, long> again = measured("second");
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_GE(again.at(MeasurePurpose::remeasure), subgraphs);
+  EXPECT_LE(again.at(MeasurePurpose::remeasure), 4 * subgraphs);
   EXPECT_GT(second.at("latency_us").get<double>(), 0);
   EXPECT_GT(second.at("default_latency_us").get<double>(), 0);
   EXPECT_GT(second.at("end_to_end_us").get<double>(), 0);
