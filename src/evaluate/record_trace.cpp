@@ -29,7 +29,7 @@ std::string order_dependence(const std::map<std::string, std::string>& configura
   };
   const auto add = [&](const std::string& text) { why += (why.empty() ? "" : ", ") + text; };
   const auto tuner = configuration.find("search.tuner");
-  if (tuner != configuration.end() && tuner->second != "\"halide\"") {
+  if (tuner != configuration.end() && tuner->second != "'halide'" && tuner->second != "\"halide\"") {
     add("an outside tuner chose the programs and may learn from one subgraph for another (search.tuner)");
   } else {
     if (on("search.transfer")) add("programs passed from one subgraph to another (search.transfer)");
