@@ -36,12 +36,6 @@ const std::vector<Maker>& makers() {
   return list;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 }  // namespace
 
 size_t Algorithm::affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const {
@@ -84,11 +78,13 @@ std::unique_ptr<Algorithm> make_algorithm(const PolicyOptions& options) {
     for (const auto& [key, value] : options.settings)
       if (std::find(maker.settings.begin(), maker.settings.end(), key) == maker.settings.end())
         throw UserError(fmt::format("algorithm {} has no setting '{}'; {}", options.algorithm, key,
-                                    maker.settings.empty() ? "it has none" : "it has " + joined(maker.settings)));
+                                    maker.settings.empty()
+                                        ? std::string("it has none")
+                                        : fmt::format("it has {}", fmt::join(maker.settings, ", "))));
     return maker.make(options);
   }
   throw UserError(
-      fmt::format("there is no algorithm '{}'; it can be {}", options.algorithm, joined(algorithm_names())));
+      fmt::format("there is no algorithm '{}'; it can be {}", options.algorithm, fmt::join(algorithm_names(), ", ")));
 }
 
 const std::vector<std::string>& algorithm_names() {
@@ -111,12 +107,6 @@ std::vector<size_t> sample_candidates(size_t networks, size_t count, uint64_t se
   return order;
 }
 
-std::vector<AccuracyEstimate> BestSoFar::estimate(const SearchState& state, const std::vector<size_t>& networks) const {
-  std::vector<AccuracyEstimate> result;
-  for (size_t i : networks) result.push_back({state.networks[i].accuracy, 0});
-  return result;
-}
-
 RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaining, int rounds_left) {
   RoundPlan plan;
   plan.members = state.alive();
@@ -127,6 +117,12 @@ RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaini
   const PolicyOptions& options = state.options;
   plan.to_steps = plan_training(progress, plan.train_share, options.full_steps, options.minimum_slice, options.share);
   return plan;
+}
+
+std::vector<std::string> names_of(const SearchState& state, const std::vector<size_t>& networks) {
+  std::vector<std::string> names;
+  for (size_t i : networks) names.push_back(state.networks[i].name);
+  return names;
 }
 
 std::vector<Verdict> keep_all(size_t networks, const std::string& reason) {

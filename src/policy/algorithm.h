@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "model/objectives.h"
-#include "policy/estimator.h"
 #include "policy/search_state.h"
 #include "policy/task_scheduler.h"
 

@@ -12,12 +12,6 @@ class Halving : public Algorithm {
   }
 };
 
-std::vector<std::string> names_of(const SearchState& state, const std::vector<size_t>& members) {
-  std::vector<std::string> names;
-  for (size_t i : members) names.push_back(state.networks[i].name);
-  return names;
-}
-
 class Pareto : public Halving {
  public:
   std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,

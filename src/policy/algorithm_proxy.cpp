@@ -36,9 +36,7 @@ class Proxy : public Algorithm {
   std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,
                              const std::vector<Objectives>& objectives) const override {
     if (state.round() >= halvings(state)) return keep_all(members.size(), "kept: tuned after the proxy's halving");
-    std::vector<std::string> names;
-    for (size_t i : members) names.push_back(state.networks[i].name);
-    return pareto_survivors(objectives, names, state.options.survivors);
+    return pareto_survivors(objectives, names_of(state, members), state.options.survivors);
   }
 
  private:
@@ -59,9 +57,7 @@ class Flops : public Proxy {
       const double value = state.networks[network].features[static_cast<size_t>(found - state.feature_names.begin())];
       if (std::isfinite(value) && value >= 0) return value;
     }
-    double macs = 0;
-    for (auto [subgraph, count] : state.networks[network].subgraphs) macs += count * state.subgraphs[subgraph].macs;
-    if (macs > 0) return macs;
+    if (const double macs = state.macs(network); macs > 0) return macs;
     throw UserError(fmt::format(
         "proxy-flops: the multiply-accumulates of {} are not known; give them in a column 'macs' of the networks",
         state.networks[network].name));

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "policy/estimator.h"
+#include "policy/estimator_regression.h"
 #include "policy/search_state.h"
 
 namespace sonar {

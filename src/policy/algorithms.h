@@ -16,6 +16,9 @@ std::unique_ptr<Algorithm> make_sonar_plus(const PolicyOptions& options);     //
 /// (design 5.1).
 RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaining, int rounds_left);
 
+/// Names of networks, by index into the state.
+std::vector<std::string> names_of(const SearchState& state, const std::vector<size_t>& networks);
+
 /// Verdicts that keep all.
 std::vector<Verdict> keep_all(size_t networks, const std::string& reason);
 

@@ -45,11 +45,32 @@ double fall_of(const std::vector<SubgraphState>& subgraphs) {
   return xx > 0 ? std::max(0.0, xy / xx) : 0;
 }
 
+double log_of_full(const SearchState& state) {
+  return std::log(static_cast<double>(std::max(2L, state.options.full_programs)));
+}
+
+/// How far a subgraph has shown itself, 0..1: log(programs) / log(full).
+double shown(const SubgraphState& subgraph, double log_full) {
+  const double programs = subgraph.curve.empty() ? 1 : std::max(1.0, subgraph.curve.back().programs);
+  return subgraph.answered ? 1 : std::clamp(std::log(programs) / log_full, 0.0, 1.0);
+}
+
+/// Of each network, by the latencies of the subgraphs; one that was measured as a whole: as measured.
+std::vector<double> network_latencies(const SearchState& state, const std::vector<double>& subgraph_us) {
+  std::vector<double> result;
+  for (const NetworkState& network : state.networks) {
+    double sum = 0;
+    for (auto [subgraph, count] : network.subgraphs) sum += count * subgraph_us[subgraph];
+    result.push_back(network.measured_us ? *network.measured_us : sum);
+  }
+  return result;
+}
+
 }  // namespace
 
 std::vector<double> fully_tuned_us(const SearchState& state) {
   const size_t n = state.subgraphs.size();
-  const double full = std::log(static_cast<double>(std::max(2L, state.options.full_programs)));
+  const double full = log_of_full(state);
   const double fall = fall_of(state.subgraphs);
   std::vector<double> result(n), sure(n, 0);
   std::map<std::string, std::vector<size_t>> alike;
@@ -58,8 +79,7 @@ std::vector<double> fully_tuned_us(const SearchState& state) {
     const SubgraphState& subgraph = state.subgraphs[i];
     result[i] = subgraph.best_us;
     if (!std::isfinite(subgraph.best_us) || subgraph.best_us <= 0) continue;
-    const double programs = subgraph.curve.empty() ? 1 : std::max(1.0, subgraph.curve.back().programs);
-    sure[i] = subgraph.answered ? 1 : std::clamp(std::log(programs) / full, 0.0, 1.0);
+    sure[i] = shown(subgraph, full);
     result[i] = std::log(subgraph.best_us) - fall * (1 - sure[i]) * full;
     auto [form, values] = parsed(subgraph.key);
     numbers[i] = std::move(values);
@@ -84,21 +104,11 @@ std::vector<double> fully_tuned_us(const SearchState& state) {
   return result;
 }
 
-std::vector<double> network_latencies(const SearchState& state, const std::vector<double>& subgraph_us) {
-  std::vector<double> result;
-  for (const NetworkState& network : state.networks) {
-    double sum = 0;
-    for (auto [subgraph, count] : network.subgraphs) sum += count * subgraph_us[subgraph];
-    result.push_back(network.measured_us ? *network.measured_us : sum);
-  }
-  return result;
-}
-
 std::vector<double> fully_tuned_networks_us(const SearchState& state, bool features) {
   const std::vector<double> subgraph_us = fully_tuned_us(state);
   std::vector<double> result = network_latencies(state, subgraph_us);
   if (!features) return result;
-  const double full = std::log(static_cast<double>(std::max(2L, state.options.full_programs)));
+  const double full = log_of_full(state);
   const Rows all = network_features(state);
   Rows rows;
   std::vector<double> values;
@@ -113,11 +123,8 @@ std::vector<double> fully_tuned_networks_us(const SearchState& state, bool featu
   const Ridge ridge(rows, values);
   for (size_t r = 0; r < rows.size(); ++r) {
     double sure = 0;  // of its latency, the part that its subgraphs have shown themselves
-    for (auto [s, count] : state.networks[places[r]].subgraphs) {
-      const SubgraphState& subgraph = state.subgraphs[s];
-      const double programs = subgraph.curve.empty() ? 1 : std::max(1.0, subgraph.curve.back().programs);
-      sure += count * subgraph_us[s] * (subgraph.answered ? 1 : std::clamp(std::log(programs) / full, 0.0, 1.0));
-    }
+    for (auto [s, count] : state.networks[places[r]].subgraphs)
+      sure += count * subgraph_us[s] * shown(state.subgraphs[s], full);
     sure /= std::exp(values[r]);
     const double predicted = ridge.mean(rows[r]);
     result[places[r]] = std::exp(predicted + sure * (values[r] - predicted));
@@ -149,11 +156,7 @@ Rows network_features(const SearchState& state) {
     add(column);
   }
   std::vector<double> macs;
-  for (const NetworkState& network : state.networks) {
-    double sum = 0;
-    for (auto [subgraph, count] : network.subgraphs) sum += count * state.subgraphs[subgraph].macs;
-    macs.push_back(sum > 0 ? sum : NAN);
-  }
+  for (size_t i = 0; i < n; ++i) macs.push_back(state.macs(i) > 0 ? state.macs(i) : NAN);
   add(macs);
   return rows;
 }

@@ -14,11 +14,9 @@ namespace sonar {
 /// valid program yet.
 std::vector<double> fully_tuned_us(const SearchState& state);
 
-/// Of each of all networks, by the latencies of the subgraphs; one that was measured as a whole: as measured.
-std::vector<double> network_latencies(const SearchState& state, const std::vector<double>& subgraph_us);
-
-/// Of each of all networks, once tuned in full. `features`: the sums are drawn towards a ridge regression of them on
-/// the networks' features, by the part of the latency whose subgraphs have not yet shown themselves.
+/// Of each of all networks, once tuned in full; one that was measured as a whole: as measured. `features`: the sums are
+/// drawn towards a ridge regression of them on the networks' features, by the part of the latency whose subgraphs have
+/// not yet shown themselves.
 std::vector<double> fully_tuned_networks_us(const SearchState& state, bool features);
 
 /// One row for each network: its features, missing ones as the mean of the others, wide positive ones as logarithms,

@@ -9,10 +9,12 @@ std::vector<size_t> SearchState::alive() const {
   return result;
 }
 
-double SearchState::step_cost(size_t network) const {
-  if (options.count_steps) return 1;
-  const NetworkState& n = networks[network];
-  return n.steps > 0 && n.cost > 0 ? n.cost / static_cast<double>(n.steps) : n.timed_step_cost;
+double SearchState::step_cost(size_t network) const { return options.count_steps ? 1 : networks[network].step_cost(); }
+
+double SearchState::macs(size_t network) const {
+  double sum = 0;
+  for (auto [subgraph, count] : networks[network].subgraphs) sum += count * subgraphs[subgraph].macs;
+  return sum;
 }
 
 double SearchState::summed_us(size_t network) const {

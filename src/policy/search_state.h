@@ -38,6 +38,8 @@ struct NetworkState {
   double cost = 0;                    // at `steps`
   double accuracy = 0;                // maximum of the curve
   double timed_step_cost = 0;         // one step, timed before any training; 0: not timed
+  /// Of one optimiser step, as recorded: by the training so far, else as timed.
+  double step_cost() const { return steps > 0 && cost > 0 ? cost / static_cast<double>(steps) : timed_step_cost; }
   std::optional<double> measured_us;  // of the network as a whole; replaces the sum of its subgraphs
 
   bool alive = true;    // false: a verdict has dropped it
@@ -88,6 +90,8 @@ struct SearchState {
   std::vector<size_t> alive() const;
   /// Ledger units of one further optimiser step: by its own training so far, else as timed.
   double step_cost(size_t network) const;
+  /// Multiply-accumulates of its subgraphs; 0: not known.
+  double macs(size_t network) const;
   /// As measured as a whole, or the sum over occurrences of the best latencies; infinity without a valid program.
   double latency_us(size_t network) const;
   /// The sum of the best latencies, whatever was measured as a whole.

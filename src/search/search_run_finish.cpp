@@ -110,8 +110,7 @@ void SearchRun::put_costs() {
   bool all_known = purpose_ != Purpose::tune;
   for (const NetworkState& network : policy_->state().networks) {
     train_spent += network.cost;
-    const double cost = network.steps > 0 && network.cost > 0 ? network.cost / static_cast<double>(network.steps)
-                                                              : network.timed_step_cost;
+    const double cost = network.step_cost();
     all_known &= cost > 0;
     train_full += cost * static_cast<double>(full_steps_);
   }
