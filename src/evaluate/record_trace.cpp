@@ -173,29 +173,25 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
   if (error) throw EnvironmentError(folder + ": cannot be made (" + error.message() + "); choose another with --out");
   const double classes = number("classes");
   std::vector<std::string> names;
-  for (const NetworkRow& row : networks)
-    for (const auto& [name, value] : architecture_features(row.name))
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  for (const NetworkRow& row : networks) names.push_back(row.name);
+  const FeatureTable table = feature_table(names);
   Table networks_table(folder, "networks.csv"), training_table(folder, "training.csv"),
       tuning_table(folder, "tuning.csv");
   std::string head = "network,subgraphs,test_accuracy,chance,macs,parameters,peak_activation_bytes";
-  for (const std::string& name : names) head += "," + csv_field(name);
+  for (const std::string& name : table.names) head += "," + csv_field(name);
   networks_table.line("{}", head);
   training_table.line("network,epoch,val_accuracy,seconds");
   tuning_table.line("subgraph,programs,latency_us,seconds");
   std::set<SubgraphKey> used;
-  for (const NetworkRow& row : networks) {
+  for (size_t i = 0; i < networks.size(); ++i) {
+    const NetworkRow& row = networks[i];
     std::string subgraphs;
     for (const auto& [key, count] : row.subgraphs) {
       subgraphs += fmt::format("{}{}:{}", subgraphs.empty() ? "" : ";", key, count);
       used.insert(key);
     }
     std::string features;
-    const auto known = architecture_features(row.name);
-    for (const std::string& name : names) {
-      const auto found = std::find_if(known.begin(), known.end(), [&](const auto& f) { return f.first == name; });
-      features += found == known.end() ? "," : fmt::format(",{}", found->second);
-    }
+    for (double value : table.rows[i]) features += std::isnan(value) ? "," : fmt::format(",{}", value);
     networks_table.line("{},{},{},{},{:.0f},{:.0f},{:.0f}{}", csv_field(row.name), csv_field(subgraphs),
                         test.count(row.name) ? fmt::format("{}", test.at(row.name)) : "",
                         classes > 0 ? fmt::format("{:.6g}", 1 / classes) : "", row.macs, row.parameters,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace sonar {
 
@@ -24,6 +25,22 @@ std::vector<std::pair<std::string, double>> architecture_features(const std::str
     if (error == std::errc{} && end == digits.data() + digits.size()) result.emplace_back(key, value);
   }
   return result;
+}
+
+FeatureTable feature_table(const std::vector<std::string>& architectures) {
+  FeatureTable table;
+  for (const std::string& architecture : architectures) {
+    std::vector<double>& row = table.rows.emplace_back();
+    for (const auto& [name, value] : architecture_features(architecture)) {
+      const auto place =
+          static_cast<size_t>(std::find(table.names.begin(), table.names.end(), name) - table.names.begin());
+      if (place == table.names.size()) table.names.push_back(name);
+      row.resize(table.names.size(), std::numeric_limits<double>::quiet_NaN());
+      row[place] = value;
+    }
+  }
+  for (std::vector<double>& row : table.rows) row.resize(table.names.size(), std::numeric_limits<double>::quiet_NaN());
+  return table;
 }
 
 }  // namespace sonar

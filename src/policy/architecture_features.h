@@ -11,4 +11,11 @@ namespace sonar {
 /// another form are passed over.
 std::vector<std::pair<std::string, double>> architecture_features(const std::string& name);
 
+/// The features of several architectures side by side.
+struct FeatureTable {
+  std::vector<std::string> names;         // in order of appearance
+  std::vector<std::vector<double>> rows;  // [architecture][name]; NaN: it has no such feature
+};
+FeatureTable feature_table(const std::vector<std::string>& architectures);
+
 }  // namespace sonar

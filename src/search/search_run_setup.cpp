@@ -263,20 +263,17 @@ void SearchRun::start_device() {
   for (const Network& network : networks_) all.push_back(&network.candidate.uses);
   contexts_ = call_contexts(all);
   std::vector<NetworkState> states;
-  std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"};
-  for (const Network& network : networks_)
-    for (const auto& [name, value] : architecture_features(network.row.name))
-      if (std::find(features.begin(), features.end(), name) == features.end()) features.push_back(name);
-  for (const Network& network : networks_) {
+  std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"}, names;
+  for (const Network& network : networks_) names.push_back(network.row.name);
+  const FeatureTable table = feature_table(names);
+  features.insert(features.end(), table.names.begin(), table.names.end());
+  for (size_t i = 0; i < networks_.size(); ++i) {
+    const NetworkRow& row = networks_[i].row;
     NetworkState& state = states.emplace_back();
-    state.name = network.row.name;
-    state.features.assign(features.size(), std::numeric_limits<double>::quiet_NaN());
-    state.features[0] = network.row.macs;
-    state.features[1] = network.row.parameters;
-    state.features[2] = network.row.peak_activation_bytes;
-    for (const auto& [name, value] : architecture_features(network.row.name))
-      state.features[std::find(features.begin(), features.end(), name) - features.begin()] = value;
-    if (purpose_ != Purpose::train) state.subgraphs = network.subgraphs;
+    state.name = row.name;
+    state.features = {row.macs, row.parameters, row.peak_activation_bytes};
+    state.features.insert(state.features.end(), table.rows[i].begin(), table.rows[i].end());
+    if (purpose_ != Purpose::train) state.subgraphs = networks_[i].subgraphs;
   }
   std::vector<SubgraphState> tuned;
   if (purpose_ != Purpose::train)
