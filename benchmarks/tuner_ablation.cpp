@@ -103,7 +103,7 @@ bool carry_out(std::vector<Curve>& curves, const std::vector<std::vector<Measure
   const std::vector<Outcome> outcomes = measured.measure(asked);
   size_t at = 0;
   for (size_t c = 0; c < curves.size(); ++c)
-    for (const MeasureJobRow& job : jobs[c])
+    for (const MeasureJobRow& job : jobs[c]) {
       for (const Knobs& knobs : job.programs) {
         const Outcome& outcome = outcomes[at++];
         const auto* measurement = std::get_if<Measurement>(&outcome);
@@ -112,6 +112,8 @@ bool carry_out(std::vector<Curve>& curves, const std::vector<std::vector<Measure
         best.push_back(best.empty() ? latency : std::min(best.back(), latency));
         curves[c].tuning->tell(job, knobs, outcome);
       }
+      curves[c].tuning->finish(job);
+    }
   return true;
 }
 
@@ -147,7 +149,7 @@ void print_curves(const std::vector<Subgraph>& subgraphs, const std::vector<Curv
   size_t reached = std::numeric_limits<size_t>::max();
   for (const Curve& curve : curves)
     for (size_t i = 0; i < subgraphs.size(); ++i)
-      if (!curve.tuning->exhausted(i)) reached = std::min(reached, curve.best_us[i].size());
+      if (!curve.tuning->scheduler().exhausted(i)) reached = std::min(reached, curve.best_us[i].size());
   std::vector<size_t> counts;
   for (size_t n = 8; n <= reached; n *= 2) counts.push_back(n);
   const auto print = [&](const char* stratum, const std::function<bool(const Subgraph&)>& holds) {

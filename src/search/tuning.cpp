@@ -9,11 +9,7 @@
 namespace sonar {
 
 Tuning::Tuning(const std::vector<Subgraph>& subgraphs, const Target& target, const TuningOptions& options)
-    : target_(target),
-      programs_(subgraphs.size()),
-      occurrences_(subgraphs.size()),
-      exhausted_(subgraphs.size()),
-      remeasured_(subgraphs.size()) {
+    : target_(target), programs_(subgraphs.size()), occurrences_(subgraphs.size()), remeasured_(subgraphs.size()) {
   std::vector<TaskScheduler::Task> tasks;
   for (const Subgraph& subgraph : subgraphs) {
     const SubgraphKey key = subgraph.key();
@@ -79,12 +75,6 @@ std::vector<MeasureJobRow> Tuning::default_jobs() {
   return jobs;
 }
 
-std::optional<MeasureJobRow> Tuning::next_batch(int round, long n) {
-  const int task = scheduler_->ask();
-  if (task < 0) return std::nullopt;
-  return batch_of(static_cast<size_t>(task), round, n);
-}
-
 MeasureJobRow Tuning::batch_of(size_t index, int round, long n) {
   MeasureJobRow job;
   job.round = round;
@@ -92,7 +82,6 @@ MeasureJobRow Tuning::batch_of(size_t index, int round, long n) {
   job.purpose = MeasurePurpose::batch;
   job.requested = static_cast<int>(n);
   job.programs = tuners_[index]->ask(static_cast<size_t>(n));
-  exhausted_[index] = exhausted_[index] || job.programs.empty();
   return job;
 }
 
@@ -147,7 +136,6 @@ std::vector<MeasureJobRow> Tuning::restore(const std::vector<MeasureJobRow>& job
         throw InternalError("a program of recorded tuning job " + std::to_string(job.id) + " (" + job.subgraph +
                             ") is none of this program space: " + why);
     tuners_[i]->restore_asked(job.programs);
-    exhausted_[i] = exhausted_[i] || job.programs.empty();
   }
   // A job ends with its last outcome, since what the scheduler learns from it is the best latency at that time. A job
   // without programs (the space had run out) ended before anything later was asked for.

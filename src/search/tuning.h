@@ -56,14 +56,9 @@ class Tuning {
 
   /// The default programs of all subgraphs, one job each.
   std::vector<MeasureJobRow> default_jobs();
-  /// The next batch by the scheduler, at most n programs; nullopt when no live subgraph is free that may have an
-  /// untried program. Empty when its space has run out: such a job is recorded too, and finished at once. Several may
-  /// be out.
-  std::optional<MeasureJobRow> next_batch(int round, long n);
-  /// The next batch of one subgraph.
+  /// The next batch of one subgraph, at most n programs. Empty when its space has run out: such a job is recorded too,
+  /// and finished at once. Several may be out.
   MeasureJobRow batch_of(size_t index, int round, long n);
-  /// No untried program is left of this subgraph.
-  bool exhausted(size_t index) const { return exhausted_[index]; }
   /// The fastest `n` programs of each live subgraph and its default program, to be measured once more; those that were
   /// re-measured already are left out. Empty when the best of each has been.
   std::vector<MeasureJobRow> contender_jobs(int round, size_t n);
@@ -85,7 +80,6 @@ class Tuning {
   std::vector<std::shared_ptr<const ProgramSpace>> spaces_;
   std::vector<std::unique_ptr<Tuner>> tuners_;
   std::vector<long> programs_, occurrences_;
-  std::vector<bool> exhausted_;
   std::vector<std::set<Knobs>> remeasured_;
   std::unique_ptr<TaskScheduler> scheduler_;
 };

@@ -39,6 +39,13 @@ void carry_out(Tuning& tuning, const MeasureJobRow& job) {
   tuning.finish(job);
 }
 
+/// Of the subgraph that the scheduler chooses; nullopt when none is free.
+std::optional<MeasureJobRow> next_batch(Tuning& tuning, int round, long n) {
+  const int task = tuning.scheduler().ask();
+  if (task < 0) return std::nullopt;
+  return tuning.batch_of(static_cast<size_t>(task), round, n);
+}
+
 TuningOptions options(SchedulerRule rule = SchedulerRule::gradient) {
   TuningOptions result;
   result.rule = rule;
@@ -73,7 +80,7 @@ TEST(Tuning, WhatIsAskedNextFollowsFromTheRecords) {
     for (int step = 0; step < 60; ++step) {
       std::vector<MeasureJobRow> out;
       for (int i = 0; i < 2; ++i)
-        if (auto job = unbroken.next_batch(0, 12)) out.push_back(*job);
+        if (auto job = next_batch(unbroken, 0, 12)) out.push_back(*job);
       carry_out_shuffled(out);
       if (step % 15 != 14) continue;
 
@@ -82,7 +89,7 @@ TEST(Tuning, WhatIsAskedNextFollowsFromTheRecords) {
       resumed.set_occurrences({1, 2, 1});
       std::vector<MeasureJobRow> next;
       for (int i = 0; i < 2; ++i) {
-        const auto expected = unbroken.next_batch(1, 8), got = resumed.next_batch(1, 8);
+        const auto expected = next_batch(unbroken, 1, 8), got = next_batch(resumed, 1, 8);
         ASSERT_EQ(got.has_value(), expected.has_value());
         if (!expected) continue;
         EXPECT_EQ(got->subgraph, expected->subgraph);
@@ -92,7 +99,7 @@ TEST(Tuning, WhatIsAskedNextFollowsFromTheRecords) {
       ASSERT_FALSE(next.empty());
       carry_out_shuffled(next);
     }
-    EXPECT_TRUE(unbroken.exhausted(2));
+    EXPECT_TRUE(unbroken.scheduler().exhausted(2));
   }
 }
 
@@ -108,7 +115,7 @@ TEST(Tuning, RestoreReturnsTheJobsThatWereOutAndAsksForOthers) {
   Tuning first(subgraphs(), target(), options()), second(subgraphs(), target(), options());
   std::vector<MeasureJobRow> jobs = first.default_jobs();
   first.set_occurrences({1, 1, 0});
-  for (int batch = 0; batch < 2; ++batch) jobs.push_back(*first.next_batch(0, 8));
+  for (int batch = 0; batch < 2; ++batch) jobs.push_back(*next_batch(first, 0, 8));
   std::vector<ProgramRow> programs;
   for (size_t j = 0; j < jobs.size(); ++j) {
     jobs[j].id = static_cast<long>(j) + 1;
@@ -162,8 +169,8 @@ TEST(Tuning, ContendersAreMeasuredUntilTheBestIsConfirmed) {
   Tuning tuning(subgraphs(), target(), options());
   tuning.set_occurrences({1, 0, 1});  // the second belongs to no survivor
   for (const MeasureJobRow& job : tuning.default_jobs()) carry_out(tuning, job);
-  carry_out(tuning, *tuning.next_batch(0, 16));
-  carry_out(tuning, *tuning.next_batch(0, 16));
+  carry_out(tuning, *next_batch(tuning, 0, 16));
+  carry_out(tuning, *next_batch(tuning, 0, 16));
   const long programs = tuning.programs(0);
   int passes = 0;
   for (auto jobs = tuning.contender_jobs(1, 2); !jobs.empty(); jobs = tuning.contender_jobs(1, 2)) {
