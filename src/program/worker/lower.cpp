@@ -40,6 +40,14 @@ Expr activate(Activation activation, Expr x) {
   throw InternalError("unknown activation");
 }
 
+Expr residual_at(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, const std::vector<Var>& at,
+                 Lowered& lowered) {
+  if (!subgraph.residual) return Expr();
+  ImageParam residual = dense_input("residual", arguments[3].extents);
+  lowered.arguments.push_back(residual);
+  return residual(at);
+}
+
 Expr epilogue(const Subgraph& subgraph, Expr sum, Expr residual) {
   if (!subgraph.residual) return activate(subgraph.activation, sum);
   if (subgraph.activation_last) return activate(subgraph.activation, sum + residual);

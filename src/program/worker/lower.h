@@ -31,6 +31,11 @@ void declare_dense(Halide::OutputImageParam parameter, const std::vector<int>& e
 
 Halide::Expr activate(Activation activation, Halide::Expr x);
 
+/// Appends the residual, where the subgraph has one (the fourth of its arguments), to those of the function. Its value
+/// at `at`; undefined where there is none.
+Halide::Expr residual_at(const Subgraph& subgraph, const std::vector<Argument>& arguments,
+                         const std::vector<Halide::Var>& at, Lowered& lowered);
+
 /// What follows the sum of a conv, depthwise or dense subgraph: activation and residual in their order. `residual` is
 /// undefined where there is none.
 Halide::Expr epilogue(const Subgraph& subgraph, Halide::Expr sum, Halide::Expr residual);

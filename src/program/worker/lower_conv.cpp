@@ -50,13 +50,8 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
   Func output("output");
-  Expr residual_value;
-  if (subgraph.residual) {
-    ImageParam residual = dense_input("residual", arguments[3].extents);
-    residual_value = residual(c, x, y, n);
-    lowered.arguments.push_back(residual);
-  }
-  output(c, x, y, n) = epilogue(subgraph, total(c % tile, x, y, n, c / tile), residual_value);
+  const Expr residual = residual_at(subgraph, arguments, {c, x, y, n}, lowered);
+  output(c, x, y, n) = epilogue(subgraph, total(c % tile, x, y, n, c / tile), residual);
   declare_dense(output.output_buffer(), arguments.back().extents);
 
   // Of a narrow tile whole vectors are written where they divide it.

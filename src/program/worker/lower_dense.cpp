@@ -10,13 +10,8 @@ namespace {
 Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, Expr sum, const Var& o,
             const Var& b, Lowered& lowered) {
   Func output("output");
-  Expr residual_value;
-  if (subgraph.residual) {
-    ImageParam residual = dense_input("residual", arguments[3].extents);
-    residual_value = residual(o, b);
-    lowered.arguments.push_back(residual);
-  }
-  output(o, b) = epilogue(subgraph, sum, residual_value);
+  const Expr residual = residual_at(subgraph, arguments, {o, b}, lowered);
+  output(o, b) = epilogue(subgraph, sum, residual);
   declare_dense(output.output_buffer(), arguments.back().extents);
   return output;
 }

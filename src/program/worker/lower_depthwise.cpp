@@ -39,13 +39,8 @@ Lowered lower_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
   Func output("output");
-  Expr residual_value;
-  if (subgraph.residual) {
-    ImageParam residual = dense_input("residual", arguments[3].extents);
-    residual_value = residual(c, x, y, n);
-    lowered.arguments.push_back(residual);
-  }
-  output(c, x, y, n) = epilogue(subgraph, sum(c, x, y, n), residual_value);
+  const Expr residual = residual_at(subgraph, arguments, {c, x, y, n}, lowered);
+  output(c, x, y, n) = epilogue(subgraph, sum(c, x, y, n), residual);
   declare_dense(output.output_buffer(), arguments.back().extents);
 
   Var co("co"), ci("ci"), cv("cv"), xo("xo"), xi("xi"), yo("yo"), yi("yi"), band("band"), outer("outer");

@@ -87,15 +87,10 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
   Func output("output");
-  Expr residual_value;
-  if (subgraph.residual) {
-    ImageParam residual = dense_input("residual", arguments[3].extents);
-    residual_value = residual(c, x, y, n);
-    lowered.arguments.push_back(residual);
-  }
+  const Expr residual = residual_at(subgraph, arguments, {c, x, y, n}, lowered);
   output(c, x, y, n) = epilogue(
       subgraph, total(c % tile, x % side, y % side, x / side, y / side, n, c / tile) + bias(c % tile, c / tile),
-      residual_value);
+      residual);
   declare_dense(output.output_buffer(), arguments.back().extents);
 
   const auto tail = [](int extent, int factor) {
