@@ -1,7 +1,5 @@
 #include "search/call_context.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -13,19 +11,11 @@ namespace {
 
 constexpr double kPage = 4096;  // less than that makes no difference
 
-BufferSpec flat(double bytes) {
-  BufferSpec buffer;
-  buffer.extents = {std::max(1, static_cast<int>(bytes / sizeof(float)))};
-  return buffer;
-}
+double bytes_of(const BufferSpec& buffer) { return double(floats_in(buffer)) * sizeof(float); }
 
-double bytes_of(const BufferSpec& buffer) { return double(buffer.extents.front()) * sizeof(float); }
+long input_floats(const Subgraph& s) { return long(s.batch) * s.height * s.width * s.in_channels; }
 
-double input_bytes(const Subgraph& s) { return double(s.batch) * s.height * s.width * s.in_channels * sizeof(float); }
-
-double output_bytes(const Subgraph& s) {
-  return double(s.batch) * s.out_height() * s.out_width() * s.out_channels * sizeof(float);
-}
+long output_floats(const Subgraph& s) { return long(s.batch) * s.out_height() * s.out_width() * s.out_channels; }
 
 /// The memory that one use of a subgraph touches, as indices into the network's buffers; < 0: none.
 struct Touched {
@@ -40,21 +30,21 @@ std::vector<Touched> lay_out(const std::vector<SubgraphUse>& uses, std::vector<B
   for (size_t i = 0; i < uses.size(); ++i) {
     const SubgraphUse& use = uses[i];
     const Subgraph& subgraph = use.subgraph;
-    if (!values.holds(use.input)) values.keep(use.input, flat(input_bytes(subgraph)), buffers);
+    if (!values.holds(use.input)) values.keep(use.input, flat_buffer(input_floats(subgraph)), buffers);
     touched[i].input = values.buffer(use.input);
     if (use.residual >= 0) {
       if (!values.holds(use.residual))
-        values.keep(use.residual, flat(double(subgraph.second_input_elements()) * sizeof(float)), buffers);
+        values.keep(use.residual, flat_buffer(subgraph.second_input_elements()), buffers);
       touched[i].residual = values.buffer(use.residual);
     }
     if (i + 1 < uses.size())
-      values.write(use.output, flat(output_bytes(subgraph)), buffers);
+      values.write(use.output, flat_buffer(output_floats(subgraph)), buffers);
     else
-      values.keep(use.output, flat(output_bytes(subgraph)), buffers);
+      values.keep(use.output, flat_buffer(output_floats(subgraph)), buffers);
     touched[i].output = values.buffer(use.output);
     values.end_use(use, i);
     touched[i].weights = static_cast<int>(buffers.size());
-    buffers.push_back(flat(subgraph.weight_bytes()));
+    buffers.push_back(flat_buffer(std::max(1L, static_cast<long>(subgraph.weight_bytes() / sizeof(float)))));
   }
   return touched;
 }
@@ -83,8 +73,6 @@ long rounded_median(std::vector<double> values) {
 }
 
 }  // namespace
-
-std::string CallContext::text() const { return fmt::format("{} {} {} {}", bytes, input, residual, output); }
 
 std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks) {
   struct Places {

@@ -2,7 +2,6 @@
 // that code, weights and activations lie in the caches where they lie in the network, whatever the caches are.
 #pragma once
 #include <map>
-#include <string>
 #include <vector>
 
 #include "graph/partition.h"
@@ -15,8 +14,6 @@ struct CallContext {
   long bytes = 8L << 20;  // touched between two calls: other weights and activations; the default is a middling network
   long input = 0, residual = 0, output = 0;
 
-  /// "8388608 0 0 0", as records hold it.
-  std::string text() const;
   bool operator==(const CallContext&) const = default;
 };
 

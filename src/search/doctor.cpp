@@ -26,8 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kDoctorSampling = 0.03;  // seconds, as a search spends on a program
-
 struct Finding {
   std::string name, text;
   bool good = true;
@@ -188,7 +186,7 @@ Health run_doctor(const Config& config, bool as_json) {
       for (size_t i = 0; i < spaces.size(); ++i) {
         if (!latency.try_emplace(probe.uses[i].subgraph.key(), 0).second) continue;
         keys.push_back(probe.uses[i].subgraph.key());
-        programs.push_back({spaces[i], knobs[i], 0, kDoctorSampling, contexts.at(keys.back())});
+        programs.push_back({.space = spaces[i], .knobs = knobs[i], .context = contexts.at(keys.back())});
       }
       const auto began = std::chrono::steady_clock::now();
       std::string failure;
@@ -209,7 +207,7 @@ Health run_doctor(const Config& config, bool as_json) {
     });
     check(findings, "clock", [&] {
       const CallContext& context = contexts.at(probe.uses.front().subgraph.key());
-      std::vector<ProgramToMeasure> same(8, {spaces.front(), knobs.front(), 0, kDoctorSampling, context});
+      std::vector<ProgramToMeasure> same(8, {.space = spaces.front(), .knobs = knobs.front(), .context = context});
       std::vector<double> medians;
       measurer.measure(same, [&](size_t, const ProgramMeasurer::Result& result) {
         const Outcome& outcome = result.outcome;

@@ -144,9 +144,9 @@ class SearchRun {
   std::map<std::string, size_t> network_index_;
   std::unique_ptr<Tuning> tuning_;
   std::map<SubgraphKey, CallContext> contexts_;  // in which programs are timed, over all candidates
-  std::unique_ptr<SearchPolicy> policy_;      // every decision; places of networks and subgraphs as here
-  std::map<long, size_t> told_of_job_;        // outcomes that the policy knows of
-  std::map<size_t, double> best_of_batches_;  // by subgraph: first readings only
+  std::unique_ptr<SearchPolicy> policy_;         // every decision; places of networks and subgraphs as here
+  std::map<long, size_t> told_of_job_;           // outcomes that the policy knows of
+  std::map<size_t, double> best_of_batches_;     // by subgraph: first readings only
   std::unique_ptr<RecordLibrary> library_;
   std::map<size_t, Answer> answers_;  // by index into tuning_
   long shared_ = 0;                   // arrival of the last program that the library was given

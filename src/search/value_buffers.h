@@ -9,6 +9,20 @@
 
 namespace sonar {
 
+inline long floats_in(const BufferSpec& buffer) {
+  long count = 1;
+  for (int extent : buffer.extents) count *= extent;
+  return count;
+}
+
+/// Programs read nothing of a buffer but where it is, so its shape may be any.
+inline BufferSpec flat_buffer(long floats) {
+  BufferSpec buffer;
+  buffer.extents = {static_cast<int>(floats)};
+  buffer.fill = BufferSpec::Fill::zero;
+  return buffer;
+}
+
 /// The buffers that hold a network's values, used again once nobody reads what they hold, as a deployed network's
 /// memory is: activations of one each would be cold when they are written, and the whole would be slower than its
 /// parts.
@@ -30,13 +44,13 @@ class ValueBuffers {
   void write(int value, const BufferSpec& buffer, std::vector<BufferSpec>& buffers) {
     int best = -1;
     for (int candidate : free_) {
-      const long size = floats(buffers[candidate]), best_size = best < 0 ? 0 : floats(buffers[best]);
-      const bool fits = size >= floats(buffer), best_fits = best_size >= floats(buffer);
+      const long size = floats_in(buffers[candidate]), best_size = best < 0 ? 0 : floats_in(buffers[best]);
+      const bool fits = size >= floats_in(buffer), best_fits = best_size >= floats_in(buffer);
       if (best < 0 || (fits != best_fits ? fits : fits ? size < best_size : size > best_size)) best = candidate;
     }
-    if (best < 0) return keep(value, flat(floats(buffer)), buffers);
+    if (best < 0) return keep(value, flat_buffer(floats_in(buffer)), buffers);
     free_.erase(best);
-    if (floats(buffers[best]) < floats(buffer)) buffers[best] = flat(floats(buffer));
+    if (floats_in(buffers[best]) < floats_in(buffer)) buffers[best] = flat_buffer(floats_in(buffer));
     of_[value] = best;
   }
   /// After the use-th subgraph: what it was the last to read is free.
@@ -47,19 +61,6 @@ class ValueBuffers {
   }
 
  private:
-  static long floats(const BufferSpec& buffer) {
-    long count = 1;
-    for (int extent : buffer.extents) count *= extent;
-    return count;
-  }
-  /// Programs read nothing of a buffer but where it is, so its shape may be any.
-  static BufferSpec flat(long floats) {
-    BufferSpec buffer;
-    buffer.extents = {static_cast<int>(floats)};
-    buffer.fill = BufferSpec::Fill::zero;
-    return buffer;
-  }
-
   std::map<int, size_t> last_use_;
   std::map<int, int> of_;
   std::set<int> free_, written_;

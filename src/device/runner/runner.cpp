@@ -420,14 +420,15 @@ double run(const Case& c, Prepared& p, long times) {
 
 // Stands for the other weights and activations. Filled before the cases are forked off, which only read it.
 const unsigned char* context_memory = nullptr;
+size_t context_size = 0;  // bytes: of the largest context
 
 void make_context(const Batch& batch) {
-  long bytes = 0;
-  for (const Case& c : batch.cases) bytes = std::max(bytes, c.context_bytes);
-  if (bytes <= 0) return;
-  void* memory = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) refuse(text("no memory for a context of %ld bytes", bytes));
-  memset(memory, 1, static_cast<size_t>(bytes));  // pages never written would all be one page
+  for (const Case& c : batch.cases)
+    context_size = std::max(context_size, static_cast<size_t>(std::max(0L, c.context_bytes)));
+  if (context_size == 0) return;
+  void* memory = mmap(nullptr, context_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) refuse(text("no memory for a context of %zu bytes", context_size));
+  memset(memory, 1, context_size);  // pages never written would all be one page
   context_memory = static_cast<const unsigned char*>(memory);
 }
 
@@ -676,9 +677,7 @@ void limit(decltype(RLIMIT_AS) resource, double value) {
 
 [[noreturn]] void run_case(const Batch& batch, const Case& c) {
   const double start_us = now_us();
-  double bytes = static_cast<double>(batch.file_bytes);
-  for (const Case& other : batch.cases)
-    bytes = std::max(bytes, static_cast<double>(batch.file_bytes + std::max(0L, other.context_bytes)));
+  double bytes = static_cast<double>(batch.file_bytes + context_size);
   for (const Buffer& buffer : c.buffers)
     bytes += static_cast<double>(buffer.count) * sizeof(float) * 2 + 8 * zone_bytes;
   limit(RLIMIT_AS, program_memory_bytes + bytes);
