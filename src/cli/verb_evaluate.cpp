@@ -41,7 +41,7 @@ void setup_replay(CLI::App& app) {
   verb->callback([options] {
     for (const std::string& text : options->settings) {
       const size_t equals = text.find('=');
-      if (equals == std::string::npos) throw UserError("--set " + text + ": write key=value, like --set eta=3");
+      if (equals == std::string::npos) throw UserError("--set " + text + ": write key=value, like --set rounds=10");
       options->replay.settings[text.substr(0, equals)] = text.substr(equals + 1);
     }
     std::puts(replay_trace(options->trace, options->replay, options->json).c_str());

@@ -173,11 +173,13 @@ std::string replay_trace(const std::string& folder, const ReplayOptions& options
 
   // Over the seeds that have the figure.
   Json mean, deviation;
-  for (const auto& [name, first] : figures(trace, runs[0])) {
+  std::vector<std::vector<std::pair<std::string, double>>> all;
+  for (const ReplayRun& run : runs) all.push_back(figures(trace, run));
+  for (size_t f = 0; f < all[0].size(); ++f) {
+    const std::string& name = all[0][f].first;
     double sum = 0, squares = 0, n = 0;
-    for (const ReplayRun& run : runs)
-      for (const auto& [other, value] : figures(trace, run))
-        if (other == name && std::isfinite(value)) ++n, sum += value, squares += value * value;
+    for (const auto& of_run : all)
+      if (const double value = of_run[f].second; std::isfinite(value)) ++n, sum += value, squares += value * value;
     mean[name] = n > 0 ? Json(sum / n) : Json(nullptr);
     deviation[name] = n > 1 ? Json(std::sqrt(std::max(0.0, (squares - sum * sum / n) / (n - 1)))) : Json(nullptr);
   }

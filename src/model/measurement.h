@@ -1,5 +1,7 @@
 #pragma once
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -57,6 +59,13 @@ inline const char* to_text(MeasureErrorKind kind) {
       return "no program";
   }
   return "unknown";
+}
+
+/// The cause that to_text() calls so, if there is one.
+inline std::optional<MeasureErrorKind> measure_error_kind(std::string_view text) {
+  for (int k = 1; k <= static_cast<int>(kLastMeasureErrorKind); ++k)
+    if (text == to_text(static_cast<MeasureErrorKind>(k))) return static_cast<MeasureErrorKind>(k);
+  return std::nullopt;
 }
 
 }  // namespace sonar

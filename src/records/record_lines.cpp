@@ -134,9 +134,8 @@ double finite(double value, const LibraryRecord& record) {
 Outcome parse_outcome(Fields& fields) {
   const std::string outcome = fields.text("outcome");
   if (outcome != kMeasured) {
-    for (long k = 1; k <= static_cast<long>(kLastMeasureErrorKind); ++k)
-      if (outcome == to_text(static_cast<MeasureErrorKind>(k)))
-        return MeasureError{static_cast<MeasureErrorKind>(k), fields.text("message", kLongestMessage)};
+    if (const auto kind = measure_error_kind(outcome))
+      return MeasureError{*kind, fields.text("message", kLongestMessage)};
     throw UserError("outcome '" + outcome.substr(0, 60) + "' is not known; it can be measured, or a cause of failure");
   }
   Measurement measured;

@@ -7,21 +7,14 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "evaluate/csv.h"
 #include "report/report.h"
 #include "report/wording.h"
 
 namespace sonar {
 namespace {
 
-std::string csv_text(const std::string& text) {
-  const std::string valid = valid_utf8(text);
-  if (valid.find_first_of(",\"\n") == std::string::npos) return valid;
-  std::string quoted = "\"";
-  for (char c : valid) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
-/// Shortest text that reads back equal; empty when the number is unknown.
+std::string csv_text(const std::string& text) { return csv_field(valid_utf8(text)); }
 std::string csv_number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : ""; }
 std::string csv_measured(double value) { return value < 0 ? "" : csv_number(value); }
 

@@ -76,10 +76,10 @@ std::string causes() {
   return list;
 }
 
+/// "no program" is said by ending early, not as a cause.
 std::optional<MeasureErrorKind> cause_of(const std::string& text) {
-  for (int k = 1; k < static_cast<int>(kLastMeasureErrorKind); ++k)
-    if (text == to_text(static_cast<MeasureErrorKind>(k))) return static_cast<MeasureErrorKind>(k);
-  return std::nullopt;
+  const auto kind = measure_error_kind(text);
+  return kind == MeasureErrorKind::no_program ? std::nullopt : kind;
 }
 
 bool is_latency(const json& value) {
