@@ -14,7 +14,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(Truth, GapsMissesAndHypervolumeByHand) {
-  const test::TraceFolder folder("truth");
+  const test::TraceFolder folder;
   test::write_hand_made(folder);
   const Trace trace = read_trace(folder.path);
   const Truth truth(trace);

@@ -18,7 +18,7 @@ using nlohmann::json;
 using test::TraceFolder;
 
 struct HandMade {
-  HandMade() : folder("replay") {
+  HandMade() {
     test::write_hand_made(folder);
     trace = read_trace(folder.path);
   }
@@ -179,7 +179,7 @@ void write_random(const TraceFolder& folder, uint64_t seed) {
 TEST(Replay, NeverOverspendsBeyondTheMinimum) {
   long compared = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
-    const TraceFolder folder("random");
+    const TraceFolder folder;
     write_random(folder, seed);
     const Trace trace = read_trace(folder.path);
     std::unique_ptr<Truth> truth;
@@ -278,7 +278,7 @@ TEST(ReplayVerb, BadOptionsAreNamed) {
 }
 
 TEST(RankVerb, RanksCrowdingAndHypervolumeByHand) {
-  const TraceFolder folder("rank");
+  const TraceFolder folder;
   folder.write("points.csv", "accuracy,latency\n0.5,10\n0.7,30\n0.9,60\n0.45,80\n");
   const std::string file = folder.path + "/points.csv";
   const json result = json::parse(rank_points(file, {"accuracy"}, {}, true));

@@ -1,27 +1,24 @@
 // Traces for tests: hand-made and random.
 #pragma once
-#include <filesystem>
 #include <fstream>
 #include <string>
+
+#include "records/temporary_folder.h"
 
 namespace sonar::test {
 
 /// A trace's folder of the test's own, removed at the end.
 class TraceFolder {
  public:
-  explicit TraceFolder(const std::string& name)
-      : path((std::filesystem::temp_directory_path() / ("sonar-trace-" + name)).string()) {
-    std::filesystem::remove_all(path);
-    std::filesystem::create_directories(path);
-  }
-  ~TraceFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(path + "/" + name, std::ios::binary) << text;
   }
-  std::string path;
+
+ private:
+  TemporaryFolder folder_;
+
+ public:
+  const std::string path = folder_.path();
 };
 
 /// Four networks, three subgraphs, worked out by hand:

@@ -15,7 +15,7 @@ namespace {
 using test::TraceFolder;
 
 TEST(Csv, QuotedFieldsLineBreaksAndEndings) {
-  const TraceFolder folder("csv");
+  const TraceFolder folder;
   folder.write("a.csv", "name,\"the \"\"value\"\"\"\r\n\"x, y\",1\r\n\n\"two\nlines\",2\nlast,3");
   CsvReader csv(folder.path + "/a.csv");
   ASSERT_EQ(csv.header(), (std::vector<std::string>{"name", "the \"value\""}));
@@ -33,7 +33,7 @@ TEST(Csv, QuotedFieldsLineBreaksAndEndings) {
 
 TEST(Csv, EveryCutOfAFileEndsOrRefuses) {
   const std::string text = "a,b\n\"x\"\"y\",1\nz,\"2\"\n";
-  const TraceFolder folder("csv-cut");
+  const TraceFolder folder;
   for (size_t length = 1; length <= text.size(); ++length) {
     folder.write("a.csv", text.substr(0, length));
     try {
@@ -48,7 +48,7 @@ TEST(Csv, EveryCutOfAFileEndsOrRefuses) {
 }
 
 TEST(Csv, LinesLongerThanABlockAreRead) {
-  const TraceFolder folder("csv-long");
+  const TraceFolder folder;
   std::string text = "a,b\n";
   for (int row = 0; row < 3; ++row) text += std::string(700000, 'x') + ",\"" + std::string(300000, ',') + "\"\n";
   folder.write("a.csv", text);
@@ -62,7 +62,7 @@ TEST(Csv, LinesLongerThanABlockAreRead) {
 }
 
 TEST(Trace, CurvesAreStraightLinesThatStayAtTheirEnd) {
-  const TraceFolder folder("lines");
+  const TraceFolder folder;
   test::write_hand_made(folder);
   const Trace trace = read_trace(folder.path);
   ASSERT_EQ(trace.networks.size(), 4u);
@@ -86,7 +86,7 @@ TEST(Trace, CurvesAreStraightLinesThatStayAtTheirEnd) {
 }
 
 TEST(Trace, BelowTheFirstRowAndWithoutAValidProgram) {
-  const TraceFolder folder("first-row");
+  const TraceFolder folder;
   test::write_hand_made(folder);
   folder.write("tuning.csv",
                "subgraph,programs,latency_us,seconds\na,8,20,16\na,16,10,32\nb,1,,2\nb,5,,6\nb,9,20,10\nc,1,,3\n");
@@ -99,7 +99,7 @@ TEST(Trace, BelowTheFirstRowAndWithoutAValidProgram) {
 }
 
 TEST(Trace, CompressedTablesAreRead) {
-  const TraceFolder folder("gz");
+  const TraceFolder folder;
   test::write_hand_made(folder);
   const std::string plain = folder.path + "/tuning.csv";
   std::ifstream file(plain);
@@ -112,7 +112,7 @@ TEST(Trace, CompressedTablesAreRead) {
 }
 
 std::string complaint(const std::string& file, const std::string& text) {
-  const TraceFolder folder("bad");
+  const TraceFolder folder;
   test::write_hand_made(folder);
   folder.write(file, text);
   try {
