@@ -13,6 +13,7 @@ function(sonar_test name label)
   target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE SONAR_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
                              SONAR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}."
+  # Listing the tests loads LibTorch, which takes longer than the usual 5 s from a cold disk.
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}."
                        PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
 endfunction()
