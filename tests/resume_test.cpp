@@ -46,7 +46,8 @@ bool kill_at_random(const Folder& folder, const std::string& run, Random& random
   while (std::chrono::steady_clock::now() < end) {
     if (const std::optional<ProcessResult> ended = process.poll()) {
       std::ifstream log(folder / "log");
-      EXPECT_EQ(ended->exit_code, 0) << std::string(std::istreambuf_iterator<char>(log), {});
+      const std::string said(std::istreambuf_iterator<char>(log), {});
+      EXPECT_EQ(ended->exit_code, 0) << said.substr(said.size() - std::min<size_t>(said.size(), 2000));
       return false;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -113,6 +114,40 @@ TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
       ++common;
     }
   EXPECT_GE(common, 4u);  // all networks of the first round
+}
+
+TEST(Resume, AKillBetweenAnEpochAndTheNextCheckpoint) {
+  const Folder folder("epoch");
+  folder.write("tiny.toml", tiny_configuration(kPrograms));
+  ProcessOptions options;
+  options.command = {sonar_executable(),
+                     "train",
+                     "mobilenetv3-r16-w1.00-e2-k33333-d11111",
+                     "--config",
+                     folder / "tiny.toml",
+                     "train.epochs=40",
+                     "--out",
+                     folder / "run"};
+  options.stderr_path = folder / "log";
+  ChildProcess process(options);
+  size_t points = 0;
+  while (points < 2) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSERT_FALSE(process.poll()) << "ended before it was killed";
+    if (::access((folder / "run/run.db").c_str(), F_OK) != 0) continue;
+    try {
+      points = RunStore(folder / "run", RunStore::Mode::read_only).train_points().size();
+    } catch (const std::exception&) {  // the store is being made
+    }
+  }
+  process.kill();
+  const auto killed = contents(folder / "run").points;
+  ASSERT_LT(killed.size(), 40u);
+  const ProcessResult rest = sonar({options.command.begin() + 1, options.command.end()});
+  ASSERT_EQ(rest.exit_code, 0) << rest.err;
+  const auto whole = contents(folder / "run").points;
+  EXPECT_EQ(whole.size(), 40u);
+  for (const auto& [key, accuracy] : killed) EXPECT_EQ(whole.at(key), accuracy) << key.second;
 }
 
 TEST(Resume, TwoProcessesCannotRunOneRun) {

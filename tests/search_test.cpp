@@ -94,6 +94,39 @@ TEST(Search, CountedBudgetsEndWithAFrontAndAReport) {
   EXPECT_NE(other.err.find("4"), std::string::npos) << other.err;
 }
 
+TEST(Search, NetworksInheritWeightsAndTheScheduleFollowsTheSlices) {
+  const Folder folder("inherit");
+  folder.write("tiny.toml", tiny_configuration(60));
+  const auto accuracies = [&](const std::string& run, const std::vector<std::string>& overrides) {
+    std::vector<std::string> arguments = {"search", folder / "tiny.toml", "--out", folder / run};
+    arguments.insert(arguments.end(), overrides.begin(), overrides.end());
+    const ProcessResult result = sonar(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    std::map<std::string, double> first;  // after the first round
+    const RunStore store(folder / run, RunStore::Mode::read_only);
+    for (const DecisionRow& decision : store.decisions())
+      if (decision.round == 0) first[decision.network] = decision.objectives.accuracy;
+    return first;
+  };
+  const auto plain = accuracies("plain", {}), heirs = accuracies("heirs", {"train.inherit=true"}),
+             slices = accuracies("slices", {"train.schedule=slice"});
+  ASSERT_EQ(plain.size(), 4u);
+  int changed = 0;
+  for (const auto& [network, accuracy] : plain) {
+    // Networks of the lowest resolution have nobody to inherit from and train as ever, those above start from them.
+    if (network.find("-r8-") != std::string::npos) {
+      EXPECT_EQ(heirs.at(network), accuracy) << network;
+    }
+    changed += heirs.at(network) != accuracy;
+  }
+  EXPECT_GE(changed, 1);
+  EXPECT_NE(slices, plain);
+  // Curves that depend on the other networks make no trace.
+  const ProcessResult trace = sonar({"trace", folder / "heirs", "--out", folder / "trace"});
+  EXPECT_EQ(trace.exit_code, 2);
+  EXPECT_NE(trace.err.find("train.inherit"), std::string::npos) << trace.err;
+}
+
 TEST(Search, TimeBudgetKeepsBothSidesBusyAndEndsInTime) {
   const Folder folder("time");
   folder.write("tiny.toml", tiny_configuration(0));

@@ -71,6 +71,8 @@ struct Config {
     double ema = 0;            // decay per step; 0: off
     int64_t crop_padding = 4;  // pixels at the base resolution
     bool flip = true;
+    std::string schedule = "full";               // what the learning rate's cosine spans: "full" training or a "slice"
+    bool inherit = false;                        // networks start from weights of smaller ones
     bool bf16 = false;                           // autocast, CUDA only
     std::vector<int64_t> cores = {0};            // one network at a time on each
     std::vector<std::string> devices = {"cpu"};  // "cpu", or "cuda:0", ...

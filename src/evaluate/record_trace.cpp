@@ -35,6 +35,11 @@ std::string order_dependence(const std::map<std::string, std::string>& configura
     if (on("search.transfer")) add("programs passed from one subgraph to another (search.transfer)");
     if (on("search.cost_model")) add("one cost model learned from all subgraphs (search.cost_model)");
   }
+  const auto inherit = configuration.find("train.inherit"), schedule = configuration.find("train.schedule");
+  if (inherit != configuration.end() && inherit->second == "true")
+    add("networks started from weights of others (train.inherit)");
+  if (schedule != configuration.end() && schedule->second.find("slice") != std::string::npos)
+    add("the learning rate followed the rounds (train.schedule)");
   if (!store.earlier().empty()) add("it began with earlier records (search.records)");
   return why;
 }
@@ -120,11 +125,13 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
     throw UserError(run + ": holds no curves of both kinds; a trace is made of a search that has trained and tuned");
   std::vector<std::string> notes;
   if (const std::string why = order_dependence(configuration, store); !why.empty()) {
-    const std::string text = run + ": its tuning curves depend on the order of this run: " + why;
+    const std::string text = run + ": its curves depend on the course of this run: " + why;
     if (!force)
-      throw UserError(text +
-                      "; record traces with search.transfer=false search.cost_model=false and without search.records, "
-                      "or give --force to write it all the same");
+      throw UserError(
+          text +
+          "; record traces with search.transfer=false search.cost_model=false, without search.records and with the "
+          "defaults of train.inherit and train.schedule, "
+          "or give --force to write it all the same");
     notes.push_back(text);
   }
 

@@ -89,6 +89,8 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("train.ema", c.train.ema, within(0, 0.99999));
   visit("train.crop_padding", c.train.crop_padding, within(0, 256));
   visit("train.flip", c.train.flip, Rule{});
+  visit("train.schedule", c.train.schedule, choice({"full", "slice"}));
+  visit("train.inherit", c.train.inherit, Rule{});
   visit("train.bf16", c.train.bf16, Rule{});
   visit("train.cores", c.train.cores, list_within(0, 4095));
   visit("train.devices", c.train.devices, Rule{{}, 0, 0, false});

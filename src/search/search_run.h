@@ -68,7 +68,14 @@ class SearchRun {
   void handle(MeasuringFailed& event);
 
   // work
-  void submit_training(size_t network, long to_step, int val_images);
+  struct TrainingToDo {
+    size_t network;
+    long to_step;
+    int val_images;
+  };
+  void submit_training(const TrainingToDo& training);
+  void release_heirs(size_t network);
+  std::optional<size_t> origin_of(size_t network) const;
   void submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s);
   void submit_remaining(const std::vector<MeasureJobRow>& jobs, double sampling_s,
                         const std::set<std::pair<long, int>>& measured);
@@ -162,7 +169,9 @@ class SearchRun {
   std::set<std::pair<long, int>> measured_;  // (job, index) in the store when this process began
   std::vector<MeasureJobRow> unfinished_;    // of the process before
 
-  int train_pending_ = 0, networks_out_ = 0;
+  std::vector<std::optional<size_t>> parents_;           // of weights, by network (train.inherit)
+  std::map<size_t, std::vector<TrainingToDo>> waiting_;  // by the network whose weights they start from
+  int train_pending_ = 0, networks_out_ = 0;             // those that wait are pending
   long programs_out_ = 0;
   struct JobOut {
     SubgraphKey subgraph;

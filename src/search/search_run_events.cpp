@@ -68,15 +68,25 @@ std::string SearchRun::checkpoint_folder(const Network& network) const {
   return options_.folder + "/checkpoints/" + network.row.name;
 }
 
-void SearchRun::submit_training(size_t network, long to_step, int val_images) {
-  const Network& n = networks_[network];
+/// Whose weights a network starts from that has none of its own yet.
+std::optional<size_t> SearchRun::origin_of(size_t network) const {
+  if (parents_.empty() || !parents_[network]) return std::nullopt;
+  const NetworkState& parent = state(*parents_[network]);
+  return parent.alive && parent.failure.empty() && parent.steps > 0 ? parents_[network] : std::nullopt;
+}
+
+void SearchRun::submit_training(const TrainingToDo& training) {
+  const Network& n = networks_[training.network];
   TrainTask task;
-  task.request.job = {n.row.name, state(network).steps, to_step, val_images};
+  task.request.job = {n.row.name, state(training.network).steps, training.to_step, training.val_images};
   task.request.graph_json = n.graph_json;
   task.request.folder = checkpoint_folder(n);
-  task.request.full_steps = full_steps_;
+  task.request.full_steps = config_.train.schedule == "slice" ? training.to_step : full_steps_;
+  if (const auto origin = origin_of(training.network)) {
+    const Network& other = networks_[*origin];
+    task.request.origin = {other.graph_json, checkpoint_folder(other), state(*origin).steps};
+  }
   training_->submit(std::move(task));
-  ++train_pending_;
 }
 
 void SearchRun::submit_jobs(std::vector<MeasureJobRow> jobs, double sampling_s) {
@@ -158,6 +168,7 @@ void SearchRun::handle(TrainFinished& event) {
     }
     store_->put_event(clock_.now(), "failure", network.row.name + ": " + state(index).failure);
     say("failure", network.row.name + ": " + state(index).failure);
+    release_heirs(index);
     return;
   }
   const char* what = "training ";
@@ -185,6 +196,14 @@ void SearchRun::handle(TrainFinished& event) {
   }
   store_->put_usage(
       {Side::train, training_->core(event.worker), event.started_s, event.ended_s, what + network.row.name});
+  if (event.task.kind == TrainTask::Kind::train) release_heirs(index);
+}
+
+/// Hands out the training that waited for this network's weights.
+void SearchRun::release_heirs(size_t network) {
+  const auto heirs = waiting_.extract(network);
+  if (heirs)
+    for (const TrainingToDo& heir : heirs.mapped()) submit_training(heir);
 }
 
 void SearchRun::handle(ProgramArrived& event) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <numeric>
+#include <set>
 
 #include "model/error.h"
 #include "search/search_run.h"
@@ -261,7 +262,17 @@ void SearchRun::train_to_targets() {
   }
   // Longest first, so that the cores end together.
   std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
-  for (const Job& job : jobs) submit_training(job.network, job.to_step, validation_images(slice));
+  std::set<size_t> training;
+  for (const Job& job : jobs) training.insert(job.network);
+  for (const Job& job : jobs) {
+    const TrainingToDo to_do{job.network, job.to_step, validation_images(slice)};
+    ++train_pending_;
+    const std::optional<size_t> parent = parents_.empty() ? std::nullopt : parents_[job.network];
+    if (parent && training.count(*parent) && state(job.network).steps == 0)
+      waiting_[*parent].push_back(to_do);
+    else
+      submit_training(to_do);
+  }
 }
 
 /// Hands the device batches of different subgraphs until so many programs are out that compiling, linking and timing

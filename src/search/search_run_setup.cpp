@@ -11,6 +11,7 @@
 #include "model/error.h"
 #include "policy/architecture_features.h"
 #include "report/report.h"
+#include "search/inheritance.h"
 #include "search/search_run.h"
 #include "search/session_executor.h"
 #include "search/start_device.h"
@@ -69,8 +70,15 @@ void SearchRun::open_store() {
                            "); choose another folder with --out");
   store_ = std::make_unique<RunStore>(options_.folder, RunStore::Mode::create_or_open);
   std::vector<std::pair<std::string, std::string>> bound;
-  for (auto& entry : flatten(config_))
-    if (!kUnbound.count(entry.first)) bound.push_back(entry);
+  const auto stored = store_->configuration();
+  const std::map<std::string, std::string> known(stored.begin(), stored.end());
+  const auto flat = flatten(Config());
+  const std::map<std::string, std::string> defaults(flat.begin(), flat.end());
+  for (auto& entry : flatten(config_)) {
+    // A run of a version that did not have the key yet went by its default.
+    const bool newer = !known.empty() && !known.count(entry.first) && entry.second == defaults.at(entry.first);
+    if (!kUnbound.count(entry.first) && !newer) bound.push_back(entry);
+  }
   const char* verb = purpose_ == Purpose::search ? "search" : purpose_ == Purpose::tune ? "tune" : "train";
   bound.emplace_back("verb",
                      (only_.empty() ? verb : verb + (" " + only_)) + (options_.from_records ? " from records" : ""));
@@ -266,6 +274,7 @@ void SearchRun::start_device() {
   std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"}, names;
   for (const Network& network : networks_) names.push_back(network.row.name);
   const FeatureTable table = feature_table(names);
+  if (config_.train.inherit && purpose_ == Purpose::search) parents_ = weight_parents(names);
   features.insert(features.end(), table.names.begin(), table.names.end());
   for (size_t i = 0; i < networks_.size(); ++i) {
     const NetworkRow& row = networks_[i].row;

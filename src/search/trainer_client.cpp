@@ -91,15 +91,17 @@ std::string TrainerClient::receive() {
 
 void TrainerClient::train(const TrainRequest& request, const std::function<void(long, double)>& progress,
                           const std::function<void(const TrainPoint&)>& point) {
-  send(json{{"request", "train"},
-            {"network", request.job.network},
-            {"graph", json::parse(request.graph_json)},
-            {"from_step", request.job.from_step},
-            {"to_step", request.job.to_step},
-            {"full_steps", request.full_steps},
-            {"val_images", request.job.val_images},
-            {"folder", request.folder}}
-           .dump());
+  json message{{"request", "train"},
+               {"network", request.job.network},
+               {"graph", json::parse(request.graph_json)},
+               {"from_step", request.job.from_step},
+               {"to_step", request.job.to_step},
+               {"full_steps", request.full_steps},
+               {"val_images", request.job.val_images},
+               {"folder", request.folder}};
+  if (const auto& origin = request.origin; !origin.folder.empty())
+    message["origin"] = {{"graph", json::parse(origin.graph_json)}, {"folder", origin.folder}, {"step", origin.step}};
+  send(message.dump());
   for (;;) {
     const json answer = json::parse(receive());
     if (answer.contains("point")) {

@@ -36,7 +36,11 @@ class TrainerClient {
   struct TrainRequest {
     TrainJob job;
     std::string graph_json, folder;  // folder of the network's checkpoints
-    long full_steps = 0;
+    long full_steps = 0;             // length of the learning rate's schedule
+    struct Origin {                  // the checkpoint whose weights it starts from; no folder: none
+      std::string graph_json, folder;
+      long step = 0;
+    } origin;
   };
   /// `progress(step, seconds)` and `point(p)` are called as they arrive.
   void train(const TrainRequest& request, const std::function<void(long, double)>& progress,

@@ -82,7 +82,7 @@ void save_checkpoint(const std::string& folder, const Checkpoint& checkpoint) {
 Checkpoint load_checkpoint(const std::string& folder, long step, const std::string& identity) {
   const std::string path = checkpoint_path(folder, step);
   if (!fs::exists(path)) {
-    throw EnvironmentError(fmt::format("the checkpoint {} is missing; train this network again from step 0", path));
+    throw EnvironmentError(fmt::format("the checkpoint {} is missing; train this network again", path));
   }
   Checkpoint checkpoint;
   try {

@@ -196,6 +196,13 @@ class Service {
     train.full_steps = request.get<long>("full_steps");
     train.val_images = request.get<int>("val_images");
     train.folder = request.get<std::string>("folder");
+    json origin;
+    request.read("origin", origin);
+    if (!origin.is_null()) {
+      Fields fields(origin, "origin");
+      train.origin = {read_graph(fields), fields.get<std::string>("folder"), fields.get<long>("step")};
+      fields.check_all_known();
+    }
     request.check_all_known();
     trainer().train(
         train,

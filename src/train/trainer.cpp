@@ -32,8 +32,8 @@ double seconds_since(Clock::time_point begin) { return std::chrono::duration<dou
 
 constexpr double kProgressSeconds = 1;
 /// Of the full schedule, the learning rate rises from near 0. Networks are judged after a few dozen steps, so it is
-/// short: with 0.05 two networks of 1,248 steps stood at 11 and 14 % after 60 steps, with 0.01 at 24 and 28 %, and ahead
-/// still after 312.
+/// short: with 0.05 two networks of 1,248 steps stood at 11 and 14 % after 60 steps, with 0.01 at 24 and 28 %, and
+/// ahead still after 312.
 constexpr double kWarmUpFraction = 0.01;
 
 /// Linear warm-up, then half a cosine down to 0 (Loshchilov and Hutter 2017).
@@ -144,6 +144,7 @@ struct Trainer::State {
   void save(const Session& session, const std::string& folder) const;
   void restore(Session& session, const Checkpoint& checkpoint) const;
   bool continue_from(Session& session, const TrainRequest& request) const;
+  void inherit(Session& session, const TrainRequest::Origin& origin) const;
   void advance(Session& session, long stop, const TrainRequest& request,
                const std::function<void(long, double)>& progress) const;
   bool validate(Session& session, int val_images) const;
@@ -309,21 +310,49 @@ void Trainer::State::restore(Session& session, const Checkpoint& checkpoint) con
   }
 }
 
-/// Loads the newest usable checkpoint between from_step and to_step; a damaged one is passed over for an older one.
+/// Loads the newest usable checkpoint of at most to_step; a damaged one is passed over for an older one. False: there
+/// is none, and training begins anew.
 bool Trainer::State::continue_from(Session& session, const TrainRequest& request) const {
   std::vector<long> steps = list_checkpoints(request.folder);
-  std::erase_if(steps, [&](long step) { return step < request.from_step || step > request.to_step; });
+  std::erase_if(steps, [&](long step) { return step > request.to_step; });
   const std::string identity = graph_identity(request.graph);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     try {
       restore(session, load_checkpoint(request.folder, *step, identity));
       return true;
-    } catch (const EnvironmentError&) {
-      if (*step == request.from_step) throw;
+    } catch (const EnvironmentError&) {  // missing or damaged
     }
   }
-  if (request.from_step > 0) load_checkpoint(request.folder, request.from_step, identity);  // says what is missing
   return false;
+}
+
+/// Weights and statistics of the checkpoint's network as far as the session's has them, before its first step.
+void Trainer::State::inherit(Session& session, const TrainRequest::Origin& origin) const {
+  torch::NoGradGuard no_gradient;
+  Network other(origin.graph, device);
+  const Checkpoint checkpoint = load_checkpoint(origin.folder, origin.step, graph_identity(origin.graph));
+  other.weights.copy_(checkpoint.weights);
+  other.statistics.copy_(checkpoint.statistics);
+  const Parameters known = other.parameters();
+  Parameters own = session.network.parameters();
+  for (auto& [name, values] : own) {
+    const auto found = known.find(name);
+    if (found != known.end() && found->second.size() == values.size()) values = found->second;
+  }
+  const std::vector<Node>& nodes = session.network.graph().nodes;
+  for (const Node& sum : nodes) {
+    if (sum.op != Op::add) continue;
+    for (int input : sum.inputs) {
+      const Node& last = nodes[size_t(input)];
+      const std::string weight = last.name + ".weight";
+      if (last.op == Op::batch_norm && !known.count(weight)) own.at(weight).assign(own.at(weight).size(), 0.f);
+    }
+  }
+  session.network.set_parameters(own);
+  if (session.average) {
+    session.average->weights.copy_(session.network.weights);
+    session.average->statistics.copy_(session.network.statistics);
+  }
 }
 
 /// Trains to `stop`, with an intermediate checkpoint now and then.
@@ -388,6 +417,7 @@ void Trainer::train(const TrainRequest& request, const std::function<void(const 
   translate_errors([&] {
     const std::unique_ptr<Session> session = state_->start(request.network, request.graph);
     const bool continued = state_->continue_from(*session, request);
+    if (!continued && request.origin) state_->inherit(*session, *request.origin);
     const auto report = [&](TrainPoint p) {
       p.network = request.network;
       if (p.step > request.from_step) point(p);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "graph/graph.h"
@@ -28,11 +29,21 @@ struct TrainOptions {
 struct TrainRequest {
   std::string network;
   Graph graph;
-  long from_step = 0;  // a checkpoint of this step must be there, unless 0
+  long from_step = 0;  // points up to this one are known
   long to_step = 0;
   long full_steps = 0;  // length of the learning rate's schedule
   int val_images = 0;   // the first ones of the validation order; 0: all
   std::string folder;   // checkpoints of this network and no other
+
+  /// Another network's checkpoint.
+  struct Origin {
+    Graph graph;
+    std::string folder;
+    long step = 0;
+  };
+  /// A network without a checkpoint takes the tensors of the same names and sizes from there. A residual block that the
+  /// other lacks begins as the identity: its last batch norm's weights are 0.
+  std::optional<Origin> origin = std::nullopt;
 };
 
 /// Mean seconds of one step and of its parts.
@@ -56,10 +67,11 @@ class Trainer {
   const Dataset& data() const;
   long steps_per_epoch() const;
 
-  /// Continues from the newest usable checkpoint of at most to_step. Reports every point after from_step, recorded ones
-  /// again, and `progress` (step, training seconds since step 0) about once a second. The same request from the same
-  /// checkpoint gives the same points, bit for bit, but for the seconds. A network whose loss stops being finite takes
-  /// no further steps; its points report the accuracy that it has.
+  /// Continues from the newest usable checkpoint of at most to_step, which may be older than from_step (a kill came
+  /// between an epoch's point and the next checkpoint), or from the start. Reports every point after from_step,
+  /// recorded ones again, and `progress` (step, training seconds since step 0) about once a second. Points are the same
+  /// from whichever checkpoint, bit for bit, but for the seconds. A network whose loss stops being finite takes no
+  /// further steps; its points report the accuracy that it has.
   void train(const TrainRequest& request, const std::function<void(const TrainPoint&)>& point,
              const std::function<void(long step, double seconds)>& progress);
 

@@ -10,6 +10,7 @@
 #include "graph/parameters.h"
 #include "sonar/error.h"
 #include "train/checkpoint.h"
+#include "train/network.h"
 #include "train/test_graphs.h"
 #include "train/test_images.h"
 
@@ -191,16 +192,70 @@ TEST(Trainer, ADamagedIntermediateCheckpointIsPassedOver) {
   }
 }
 
-TEST(Trainer, AMissingOrForeignCheckpointIsAnError) {
+TEST(Trainer, PointsNewerThanEveryCheckpointAreReachedAgain) {
   const TemporaryFolder folder;
   Trainer trainer(colours(), small_options(), "cpu", 1);
-  try {
-    train(trainer, request_to(folder.path("net"), 5, 10));
-    FAIL() << "no error";
-  } catch (const EnvironmentError& error) {
-    EXPECT_EQ(error.what(), "the checkpoint " + checkpoint_path(folder.path("net"), 5) +
-                                " is missing; train this network again from step 0");
+  const auto whole = train(trainer, request_to(folder.path("whole"), 0, 20));
+  const torch::Tensor expected = load_any(folder.path("whole"), 20, small_graph()).weights;
+  ASSERT_GE(whole.size(), 3u);
+  train(trainer, request_to(folder.path("older"), 0, 5));
+  for (const std::string name : {"older", "none"}) {
+    const long known = whole[whole.size() - 2].step;  // as if a kill had come right after this point was recorded
+    const auto rest = train(trainer, request_to(folder.path(name), known, 20));
+    ASSERT_EQ(rest.size(), 1u) << name;
+    EXPECT_EQ(rest[0].val_accuracy, whole.back().val_accuracy) << name;
+    expect_bit_equal(load_any(folder.path(name), 20, small_graph()).weights, expected, name.c_str());
   }
+}
+
+TEST(Trainer, WeightsComeFromASmallerNetwork) {
+  const TemporaryFolder folder;
+  TrainOptions still = small_options();  // what it starts from is what it shows
+  still.learning_rate = 1e-30;
+  still.weight_decay = 0;
+  Trainer trainer(colours(), small_options(), "cpu", 1), probe(colours(), still, "cpu", 1);
+  train(trainer, request_to(folder.path("small"), 0, 20));
+  const Checkpoint parent = load_any(folder.path("small"), 20, small_graph());
+
+  TrainRequest larger = request_to(folder.path("larger"), 0, 1);
+  larger.graph = make_test_network({.resolution = 32, .classes = 3, .width = 4});
+  larger.origin = {small_graph(), folder.path("small"), 20};
+  train(probe, larger);
+  expect_bit_equal(load_any(folder.path("larger"), 1, larger.graph).weights, parent.weights, "weights");
+
+  // A block more, which begins as the identity: as accurate as the network without it.
+  const auto grow = [&](bool with) {
+    Graph graph;
+    int value = graph.add_input({16, 16, 3});
+    value = add_test_conv(graph, value, "stem", 8, 3, 2, 1, Activation::relu);
+    if (with) value = graph.add_add(add_test_conv(graph, value, "extra", 8, 3, 1, 1, Activation::none), value, "sum");
+    value = graph.add_global_average_pool(value, "pool");
+    graph.add_dense(value, "classifier", 3);
+    return graph;
+  };
+  const auto parameters = [&](const std::string& name, long step, const Graph& graph) {
+    Network network(graph, torch::kCPU);
+    network.weights.copy_(load_any(folder.path(name), step, graph).weights);
+    return network.parameters();
+  };
+  TrainRequest shallow = request_to(folder.path("shallow"), 0, 20), deep = request_to(folder.path("deep"), 0, 1);
+  shallow.graph = grow(false);
+  deep.graph = grow(true);
+  train(trainer, shallow);
+  deep.origin = {shallow.graph, folder.path("shallow"), 20};
+  train(probe, deep);
+  const Parameters before = parameters("shallow", 20, shallow.graph), after = parameters("deep", 1, deep.graph);
+  for (const char* name : {"stem.weight", "stem_bn.bias", "classifier.weight"})
+    EXPECT_EQ(after.at(name), before.at(name)) << name;
+  for (float scale : after.at("extra_bn.weight")) EXPECT_NEAR(scale, 0, 1e-20);
+  deep.origin->step = 3;
+  deep.folder = folder.path("nothing");
+  EXPECT_THROW(train(probe, deep), EnvironmentError);  // no such checkpoint
+}
+
+TEST(Trainer, AForeignCheckpointIsAnError) {
+  const TemporaryFolder folder;
+  Trainer trainer(colours(), small_options(), "cpu", 1);
   train(trainer, request_to(folder.path("net"), 0, 5));
   TrainRequest other = request_to(folder.path("net"), 5, 10);
   other.graph = make_test_network({.resolution = 16, .classes = 3, .width = 5});
