@@ -302,7 +302,7 @@ Comparison compare(const std::vector<std::string>& inputs, const CompareOptions&
 
   Comparison comparison;
   comparison.seeds = options.seeds;
-  std::set<std::string> taken;
+  std::set<std::string> taken, traces;
   std::vector<std::pair<size_t, std::string>> runs;  // the truth that judges it, folder
   for (const std::string& folder : inputs) {
     if (!fs::is_directory(folder))
@@ -323,7 +323,9 @@ Comparison compare(const std::vector<std::string>& inputs, const CompareOptions&
       runs.emplace_back(comparison.truths.size() - 1, folder);
       continue;
     }
-    const std::string name = name_of(folder, taken), trace = out + "/trace-" + fs::path(name).filename().string();
+    const std::string name = name_of(folder, taken);
+    std::string trace = out + "/trace-" + fs::weakly_canonical(folder).filename().string();
+    for (int copy = 2; !traces.insert(trace).second; ++copy) trace += "-" + std::to_string(copy);
     const std::string told = record_trace(folder, trace, options.force);
     ComparedTruth& truth = comparison.truths.emplace_back(make_truth(trace, name));
     truth.identity = store.identity();

@@ -115,7 +115,7 @@ const std::vector<GapPoint>& points_of(const ComparedSearch& search, bool clock)
 }  // namespace
 
 std::string compare_css() {
-  return ".cloud { fill: none; stroke: var(--faint); stroke-width: 2.6; stroke-linecap: round; opacity: 0.42 }\n"
+  return ".cloud { fill: none; stroke: var(--faint); stroke-width: 3; stroke-linecap: round; opacity: 0.5 }\n"
          ".mk { fill: none; stroke: var(--c); stroke-width: 1.7; pointer-events: all }\n"
          ".mk:hover { stroke-width: 3 }\n"
          ".thin { fill: none; stroke: var(--c); stroke-width: 1.2; opacity: 0.8 }\n"
@@ -153,7 +153,7 @@ std::string returned_chart(const ComparedTruth& truth, const ComparedSearch& sea
 std::string returned_legend(const ComparedSearch& search) {
   return "<div class=\"legend\">" + legend_mark(brute_force_mark(), "true front (brute force)") +
          legend_mark(diamond(9, 8, ""), search.real() ? "returned, as the run states it" : "returned (seed 1)") +
-         legend_mark("<path class=\"cloud\" d=\"M9,8h.1\"/>", "all networks") + "</div>";
+         legend_mark("<path class=\"cloud\" d=\"M4,6h.1M9,10h.1M14,7h.1\"/>", "all networks") + "</div>";
 }
 
 std::string optimal_chart(const ComparedTruth& truth, const ComparedSearch& search) {
@@ -199,7 +199,7 @@ std::string gap_chart(const ComparedTruth& truth, bool clock) {
   size_t unit = 0;
   while (unit + 1 < kUnits.size() && x.high < 2 * kUnits[unit].first) ++unit;
   const double seconds = clock ? kUnits[unit].first : truth.brute_force_s() / 100;
-  const double last = x.high / seconds, first = std::max(x.low / seconds, last / 300);
+  const double last = x.high / seconds, first = std::max(x.low / seconds, last / 100);
   const bool log_x = last > 12 * first;
   const bool log_y = y.low > 0 && y.high > 8 * y.low;
   const double floor = std::max({y.low / 1.2, y.high / 1000, 0.01});

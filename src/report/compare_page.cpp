@@ -29,18 +29,22 @@ std::string figure(const std::string& caption, const std::string& chart, const s
   return "<figure><figcaption>" + caption + "</figcaption>" + chart + legend + "</figure>";
 }
 
+/// Headings and captions name the truth where there are several.
 std::string heading(const Comparison& comparison, const ComparedTruth& truth) {
   return comparison.truths.size() == 1 ? "" : "<h3>" + escape_html(truth.name) + "</h3>";
+}
+std::string caption(const Comparison& comparison, const ComparedTruth& truth, const ComparedSearch& search) {
+  const std::string of_search = "<b>" + escape_html(search.name) + "</b>";
+  return comparison.truths.size() == 1 ? of_search : of_search + " on " + escape_html(truth.name);
 }
 
 std::string truth_sentence(const ComparedTruth& truth) {
   return fmt::format(
-      "<p><strong>{}</strong>: {} with {}, of which {} are on the true front. Brute force takes {} of training and {} "
-      "of "
+      "<p><strong>{}</strong>: {}, {} of them on the true front, with {}. Brute force takes {} of training and {} of "
       "tuning.</p>",
-      escape_html(truth.name), plural(truth.trace->networks.size(), "network"),
-      plural(truth.trace->subgraphs.size(), "unique subgraph"), count_text(truth.truth->front().size()),
-      duration_text(truth.trace->brute_force_train_s), duration_text(truth.trace->brute_force_tune_s));
+      escape_html(truth.name), plural(truth.trace->networks.size(), "network"), count_text(truth.truth->front().size()),
+      plural(truth.trace->subgraphs.size(), "unique subgraph"), duration_text(truth.trace->brute_force_train_s),
+      duration_text(truth.trace->brute_force_tune_s));
 }
 
 std::string searches_section(const Comparison& comparison) {
@@ -65,15 +69,12 @@ std::string figure5_section(const Comparison& comparison) {
       section("figure5", "Figure 5: accuracy against latency",
               "What brute force finds and what a search returns. Replayed searches are drawn at the final "
               "accuracy and latency of what they returned, real runs at the values that they state.");
-  for (const ComparedTruth& truth : comparison.truths) {
-    html += heading(comparison, truth) + "<div class=\"pair\">";
+  html += "<div class=\"pair\">";
+  for (const ComparedTruth& truth : comparison.truths)
     for (const ComparedSearch& search : truth.searches)
       if (search.refused.empty())
-        html +=
-            figure("<b>" + escape_html(search.name) + "</b>", returned_chart(truth, search), returned_legend(search));
-    html += "</div>";
-  }
-  return html;
+        html += figure(caption(comparison, truth, search), returned_chart(truth, search), returned_legend(search));
+  return html + "</div>";
 }
 
 std::string figure6_section(const Comparison& comparison) {
@@ -82,14 +83,12 @@ std::string figure6_section(const Comparison& comparison) {
               "By brute force; by the search itself, from what it has seen; and by the final accuracy with "
               "multiply-accumulates in place of latency. All stand at their final accuracy and latency. Marks of the "
               "latter two without a dot inside are no optimum.");
-  for (const ComparedTruth& truth : comparison.truths) {
-    html += heading(comparison, truth) + "<div class=\"pair\">";
+  html += "<div class=\"pair\">";
+  for (const ComparedTruth& truth : comparison.truths)
     for (const ComparedSearch* search : shown_in_figure6(truth))
-      html += figure("<b>" + escape_html(search->name) + "</b>", optimal_chart(truth, *search),
-                     optimal_legend(truth, *search));
-    html += "</div>";
-  }
-  return html;
+      html +=
+          figure(caption(comparison, truth, *search), optimal_chart(truth, *search), optimal_legend(truth, *search));
+  return html + "</div>";
 }
 
 std::string figure7_section(const Comparison& comparison) {
@@ -102,7 +101,7 @@ std::string figure7_section(const Comparison& comparison) {
                   plural(comparison.seeds, "seed")));
   for (const ComparedTruth& truth : comparison.truths) {
     html += heading(comparison, truth);
-    html += figure("", gap_chart(truth, false), gap_legend(truth, false));
+    html += gap_chart(truth, false) + gap_legend(truth, false);
     for (const ComparedSearch& search : truth.searches)
       if (!search.clock.empty()) {
         html += figure("<b>Real runs</b>, by their own clock", gap_chart(truth, true), gap_legend(truth, true));
