@@ -120,7 +120,7 @@ std::vector<GapPoint> gap_curve(const Truth& truth, const std::vector<std::vecto
       misses.push_back(static_cast<double>(of_seed[m].misses));
       with_misses.push_back(of_seed[m].gap_with_misses);
     }
-    curve.push_back({moments[m], estimate(achieved), estimate(misses).mean, estimate(with_misses).mean});
+    curve.push_back({moments[m], estimate(achieved), estimate(misses).mean, estimate(with_misses)});
   }
   return curve;
 }

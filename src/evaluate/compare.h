@@ -10,11 +10,12 @@
 
 namespace sonar {
 
-/// The achieved gap at one moment, over the seeds that have one by then.
+/// The achieved gap at one moment, in percent points.
 struct GapPoint {
-  double seconds = 0;                           // on both ledgers; of a clock curve: active run time
-  Estimate achieved;                            // percent points
-  double misses = 0, achieved_with_misses = 0;  // means
+  double seconds = 0;             // on both ledgers; of a clock curve: active run time
+  Estimate achieved;              // over the seeds that do not miss the whole true front
+  double misses = 0;              // mean
+  Estimate achieved_with_misses;  // over all seeds
 };
 
 struct ReturnedNetwork {

@@ -14,10 +14,13 @@ namespace sonar {
 namespace {
 
 /// Marks differ in shape as well as in colour, so that they can be told apart in grey.
-std::string diamond(double x, double y, const std::string& tip) {
-  return fmt::format("<path class=\"mk k2\" d=\"M{},{}l6.5,6.5 -6.5,6.5 -6.5,-6.5z\"><title>{}</title></path>",
-                     coordinate(x), coordinate(y - 6.5), escape_html(tip));
+std::string diamond(double x, double y, const std::string& tip, double size = 6.5, const char* more = "") {
+  const std::string r = coordinate(size);
+  return fmt::format("<path class=\"mk k2{}\" d=\"M{},{}l{},{} -{},{} -{},-{}z\"><title>{}</title></path>", more,
+                     coordinate(x), coordinate(y - size), r, r, r, r, r, r, escape_html(tip));
 }
+std::string small_diamond(double x, double y, const std::string& tip) { return diamond(x, y, tip, 4, " pale"); }
+std::string large_diamond(double x, double y, const std::string& tip) { return diamond(x, y, tip); }
 
 std::string cross(double x, double y, const std::string& tip) {
   return fmt::format("<path class=\"mk k3\" d=\"M{},{}l8,8m0,-8l-8,8\"><title>{}</title></path>", coordinate(x - 4),
@@ -61,18 +64,17 @@ class Panel {
     svg_ += "<path class=\"cloud\" d=\"" + cloud + "\"/>";
   }
 
-  void true_front(bool with_line) {
+  /// The best accuracy within each latency.
+  void front_line() {
     PathData steps;
-    std::string marks;
-    for (size_t i : truth_.truth->front()) {
-      const Objectives at = final_of(i);
-      steps.step_to(frame_.px(at.latency_us), frame_.py(at.accuracy));
-      marks += circle("pt k1", frame_.px(at.latency_us), frame_.py(at.accuracy), 3.4, tip(i, "on the true front"));
-    }
-    if (with_line)
-      svg_ +=
-          fmt::format("<path class=\"thin k1\" d=\"{}H{}\"/>", steps.text(), coordinate(frame_.left + frame_.width));
-    svg_ += marks;
+    for (size_t i : truth_.truth->front())
+      steps.step_to(frame_.px(final_of(i).latency_us), frame_.py(final_of(i).accuracy));
+    svg_ += fmt::format("<path class=\"thin k1\" d=\"{}H{}\"/>", steps.text(), coordinate(frame_.left + frame_.width));
+  }
+  void front_marks() {
+    for (size_t i : truth_.truth->front())
+      mark(final_of(i), tip(i, "on the true front"),
+           [](double x, double y, const std::string& tip) { return circle("pt k1", x, y, 3.4, tip); });
   }
 
   template <class Mark>
@@ -105,8 +107,28 @@ Objectives place_of(const ComparedTruth& truth, const ComparedSearch& search, co
   return {known.final_accuracy, known.final_latency_us};
 }
 
-/// Class of a search's curve: a colour of its own, as long as they last.
-std::string colour_of(size_t search) { return fmt::format("k{}", search % kSeries + 1); }
+/// Class of a search's curve: a colour for each or, where those do not suffice, for each algorithm.
+std::string colour_of(const ComparedTruth& truth, size_t search) {
+  size_t colour = search;
+  if (truth.searches.size() > kSeries) {
+    std::vector<std::string> algorithms;
+    const auto key = [](const ComparedSearch& s) { return s.real() ? s.name : s.algorithm; };
+    for (const ComparedSearch& s : truth.searches)
+      if (std::find(algorithms.begin(), algorithms.end(), key(s)) == algorithms.end()) algorithms.push_back(key(s));
+    colour = static_cast<size_t>(std::find(algorithms.begin(), algorithms.end(), key(truth.searches[search])) -
+                                 algorithms.begin());
+  }
+  return fmt::format("k{}", colour % kSeries + 1);
+}
+
+/// "1.32 ± 0.17", "2.75 ± 0.40, 6.6 missed".
+std::string gap_text(const GapPoint& point) {
+  const Estimate& gap = point.achieved_with_misses;
+  std::string text = fixed_text(gap.mean, 2);
+  if (std::isfinite(gap.half_width)) text += " ± " + fixed_text(gap.half_width, 2);
+  if (point.misses > 0) text += fmt::format(", {:.2g} missed", point.misses);
+  return text;
+}
 
 const std::vector<GapPoint>& points_of(const ComparedSearch& search, bool clock) {
   return clock ? search.clock : search.curve;
@@ -117,6 +139,7 @@ const std::vector<GapPoint>& points_of(const ComparedSearch& search, bool clock)
 std::string compare_css() {
   return ".cloud { fill: none; stroke: var(--faint); stroke-width: 3; stroke-linecap: round; opacity: 0.5 }\n"
          ".mk { fill: none; stroke: var(--c); stroke-width: 1.7; pointer-events: all }\n"
+         ".mk.pale { stroke-width: 1.2; opacity: 0.6 }\n"
          ".mk:hover { stroke-width: 3 }\n"
          ".thin { fill: none; stroke: var(--c); stroke-width: 1.2; opacity: 0.8 }\n"
          ".band { fill: var(--c); stroke: none; opacity: 0.16 }\n"
@@ -135,7 +158,7 @@ std::string returned_chart(const ComparedTruth& truth, const ComparedSearch& sea
   for (const ReturnedNetwork& network : search.returned)
     if (drawn(network)) marked.push_back(place_of(truth, search, network));
   Panel panel(truth, marked, "true front and networks returned by " + search.name + " on " + truth.name);
-  panel.true_front(true);
+  panel.front_line();
   for (const ReturnedNetwork& network : search.returned) {
     if (!drawn(network)) continue;
     std::string tip = search.real() ? fmt::format("{}\n{} at {}\nreturned by {}", network.name,
@@ -145,14 +168,20 @@ std::string returned_chart(const ComparedTruth& truth, const ComparedSearch& sea
     if (search.real() && network.place != ReturnedNetwork::kUnknown)
       tip += fmt::format("; brute force: {} at {}", percent_text(panel.final_of(network.place).accuracy, 2),
                          latency_text(panel.final_of(network.place).latency_us));
-    panel.mark(place_of(truth, search, network), tip, diamond);
+    if (network.answer)
+      panel.mark(place_of(truth, search, network), tip, large_diamond);
+    else
+      panel.mark(place_of(truth, search, network), tip, small_diamond);
   }
+  panel.front_marks();
   return panel.text();
 }
 
 std::string returned_legend(const ComparedSearch& search) {
-  return "<div class=\"legend\">" + legend_mark(brute_force_mark(), "true front (brute force)") +
-         legend_mark(diamond(9, 8, ""), search.real() ? "returned, as the run states it" : "returned (seed 1)") +
+  const std::string what = search.real() ? ", as the run states it" : ", seed 1";
+  return "<div class=\"legend\">" + legend_mark(brute_force_mark(), "true front") +
+         legend_mark(large_diamond(9, 8, ""), "returned" + what) +
+         legend_mark(small_diamond(9, 8, ""), "dominated by others") +
          legend_mark("<path class=\"cloud\" d=\"M4,6h.1M9,10h.1M14,7h.1\"/>", "all networks") + "</div>";
 }
 
@@ -171,44 +200,49 @@ std::string optimal_chart(const ComparedTruth& truth, const ComparedSearch& sear
     for (size_t i : list) marked.push_back(final_of(i));
   Panel panel(truth, marked,
               "networks that brute force, " + search.name + " and MACs consider optimal on " + truth.name);
-  panel.true_front(false);
+  panel.front_marks();
   for (size_t i : flops) panel.mark(final_of(i), panel.tip(i, "on the front of accuracy and MACs"), cross);
-  for (size_t i : answers) panel.mark(final_of(i), panel.tip(i, "on the front that " + search.name + " sees"), diamond);
+  for (size_t i : answers)
+    panel.mark(final_of(i), panel.tip(i, "on the front that " + search.name + " sees"), large_diamond);
   return panel.text();
 }
 
 std::string optimal_legend(const ComparedTruth& truth, const ComparedSearch& search) {
   std::string html = "<div class=\"legend\">" + legend_mark(brute_force_mark(), "brute force") +
-                     legend_mark(diamond(9, 8, ""), search.real() ? search.name : search.name + " (seed 1)");
+                     legend_mark(large_diamond(9, 8, ""), search.real() ? search.name : search.name + " (seed 1)");
   if (std::find(truth.flops_front.begin(), truth.flops_front.end(), true) != truth.flops_front.end())
     html += legend_mark(cross(9, 8, ""), "MACs (FLOPs) as the latency");
   return html + "</div>";
 }
 
 std::string gap_chart(const ComparedTruth& truth, bool clock) {
-  Range x, y;
+  Range x, y, end_of;
   for (const ComparedSearch& search : truth.searches)
     for (const GapPoint& point : points_of(search, clock)) {
       x.add(point.seconds);
-      y.add(point.achieved.mean);
+      if (point.achieved_with_misses.mean > 0) y.add(point.achieved_with_misses.mean);
+      if (&point == &points_of(search, clock).back()) end_of.add(point.seconds);
     }
-  if (x.empty() || y.empty()) return nothing("No search has trained a network as fast as one of the true front.");
+  if (x.empty()) return nothing("No search could be replayed.");
 
   // Seconds as parts of brute force, or in a unit that people read.
   constexpr std::array<std::pair<double, const char*>, 4> kUnits{{{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}}};
   size_t unit = 0;
   while (unit + 1 < kUnits.size() && x.high < 2 * kUnits[unit].first) ++unit;
   const double seconds = clock ? kUnits[unit].first : truth.brute_force_s() / 100;
-  const double last = x.high / seconds, first = std::max(x.low / seconds, last / 100);
+  // What happens in the first hundredth shows nothing, unless a search ends there.
+  const double last = x.high / seconds;
+  const double first = std::max(x.low / seconds, std::min(last / 100, end_of.low / seconds / 4));
   const bool log_x = last > 12 * first;
-  const bool log_y = y.low > 0 && y.high > 8 * y.low;
-  const double floor = std::max({y.low / 1.2, y.high / 1000, 0.01});
+  const bool log_y = !y.empty() && y.high > 8 * y.low;
+  const double floor =
+      std::min(y.high / 8, std::max({y.low / 1.2, y.high / 3000, 0.01}));  // what is below, 0 too, lies on the axis
   Frame frame{56,
               30,
               960,
               370,
               log_x ? log_axis(first, last * 1.04, 7) : linear_axis(0, last, 8),
-              log_y ? log_axis(floor, y.high * 1.1, 6) : linear_axis(std::min(0.0, y.low), y.high * 1.05, 6)};
+              log_y ? log_axis(floor, y.high * 1.1, 6) : linear_axis(0, y.empty() ? 1 : y.high * 1.05, 6)};
   std::string svg = open_svg(1040, 450, "achieved gap against time spent on " + truth.name);
   svg +=
       frame_svg(frame,
@@ -218,43 +252,57 @@ std::string gap_chart(const ComparedTruth& truth, bool clock) {
                 plain_ticks(frame.y));
   const auto px = [&](const GapPoint& point) { return frame.px(std::max(point.seconds / seconds, frame.x.low)); };
   const auto py = [&](double gap) { return frame.py(std::clamp(gap, frame.y.low, frame.y.high)); };
+  struct End {
+    double x, y;
+    std::string text;
+  };
+  std::vector<End> ends;
   std::string bands, lines;
   for (size_t s = 0; s < truth.searches.size(); ++s) {
     const ComparedSearch& search = truth.searches[s];
     std::vector<GapPoint> points;  // those within the axes, from the last one before them on
     for (const GapPoint& point : points_of(search, clock)) {
-      if (!std::isfinite(point.achieved.mean)) continue;
       if (!points.empty() && point.seconds / seconds <= frame.x.low) points.pop_back();
       points.push_back(point);
     }
     if (points.empty()) continue;
-    PathData upper, band;
-    std::vector<GapPoint> with_band;
-    for (const GapPoint& point : points)
-      if (std::isfinite(point.achieved.half_width)) with_band.push_back(point);
-    for (const GapPoint& point : with_band) band.to(px(point), py(point.achieved.mean + point.achieved.half_width));
-    for (size_t i = with_band.size(); i-- > 0;)
-      band.to(px(with_band[i]), py(with_band[i].achieved.mean - with_band[i].achieved.half_width));
-    if (with_band.size() > 1) bands += fmt::format("<path class=\"band {}\" d=\"{}z\"/>", colour_of(s), band.text());
-    // Dotted while networks of the true front are missed: those are not in the mean.
+    PathData band;
+    if (points.size() > 1 && std::isfinite(points.back().achieved_with_misses.half_width)) {
+      const auto edge = [&](const GapPoint& point, int side) {
+        band.to(px(point), py(point.achieved_with_misses.mean + side * point.achieved_with_misses.half_width));
+      };
+      for (const GapPoint& point : points) edge(point, 1);
+      for (size_t i = points.size(); i-- > 0;) edge(points[i], -1);
+      bands += fmt::format("<path class=\"band {}\" d=\"{}z\"/>", colour_of(truth, s), band.text());
+    }
+    // Dotted while networks of the true front are missed.
     const GapPoint& end = points.back();
-    const std::string tip = fmt::format(
-        "{}\ngap {} points{} at the end, {:.2g} of {} networks missed", search.name, fixed_text(end.achieved.mean, 2),
-        std::isfinite(end.achieved.half_width) ? " ± " + fixed_text(end.achieved.half_width, 2) : "", end.misses,
-        truth.truth->front().size());
+    const std::string tip = search.name + "\n" + gap_text(end);
     const auto misses = [](const GapPoint& point) { return point.misses >= 0.5; };
     for (size_t from = 0; from < points.size();) {
       size_t to = from + 1;
       while (to < points.size() && misses(points[to]) == misses(points[from])) ++to;
       PathData path;
       for (size_t i = from; i < std::min(to + 1, points.size()); ++i)
-        path.to(px(points[i]), py(points[i].achieved.mean));
-      lines += line((misses(points[from]) ? "ln missing " : "ln ") + colour_of(s), path, tip);
+        path.to(px(points[i]), py(points[i].achieved_with_misses.mean));
+      lines += line((misses(points[from]) ? "ln missing " : "ln ") + colour_of(truth, s), path, tip);
       from = to;
     }
-    lines += circle("pt " + colour_of(s), px(end), py(end.achieved.mean), 4, tip);
+    lines += circle("pt " + colour_of(truth, s), px(end), py(end.achieved_with_misses.mean), 4, tip);
+    ends.push_back({px(end), py(end.achieved_with_misses.mean),
+                    search.real() ? search.name : fmt::format("{:g}x", search.speedup)});
   }
-  return svg + bands + lines + "</svg>";
+  svg += bands + lines;
+  // Where a colour stands for several curves, their ends tell them apart, unless a label would lie on another end.
+  if (truth.searches.size() > kSeries)
+    for (const End& end : ends) {
+      const double half = 3.6 * static_cast<double>(end.text.size());
+      const bool covered = std::any_of(ends.begin(), ends.end(), [&](const End& other) {
+        return &other != &end && other.y < end.y && other.y > end.y - 26 && std::fabs(other.x - end.x) < 2 * half + 5;
+      });
+      if (!covered) svg += label("mark", end.x, end.y - 8, "middle", end.text);
+    }
+  return svg + "</svg>";
 }
 
 std::string gap_legend(const ComparedTruth& truth, bool clock) {
@@ -262,10 +310,8 @@ std::string gap_legend(const ComparedTruth& truth, bool clock) {
   for (size_t s = 0; s < truth.searches.size(); ++s) {
     const auto& points = points_of(truth.searches[s], clock);
     if (points.empty()) continue;
-    const Estimate& end = points.back().achieved;
-    html += fmt::format("<span><i class=\"chip {}\"></i>{}: {}{}</span>", colour_of(s),
-                        escape_html(truth.searches[s].name), fixed_text(end.mean, 2),
-                        std::isfinite(end.half_width) ? " ± " + fixed_text(end.half_width, 2) : "");
+    html += fmt::format("<span><i class=\"chip {}\"></i>{}: {}</span>", colour_of(truth, s),
+                        escape_html(truth.searches[s].name), gap_text(points.back()));
   }
   return html + "</div>";
 }

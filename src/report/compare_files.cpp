@@ -100,6 +100,8 @@ std::vector<std::vector<std::string>> table2_cells(const Comparison& comparison)
     for (const ComparedTruth& truth : comparison.truths) {
       const RankedMetric* metric = find_metric(truth, name);
       row.push_back(metric ? estimate_text(metric->tau, 3) : "*");
+      if (metric && metric->networks < static_cast<long>(truth.trace->networks.size()))
+        row.back() += fmt::format(" (n = {})", metric->networks);
     }
   }
   return cells;
@@ -159,16 +161,17 @@ std::string figure6_csv(const Comparison& comparison) {
 
 std::string figure7_csv(const Comparison& comparison) {
   std::string csv =
-      "trace,search,axis,seconds,part_of_brute_force,seeds,achieved,half_width,achieved_misses,achieved_with_misses\n";
+      "trace,search,axis,seconds,part_of_brute_force,seeds,achieved,half_width,achieved_misses,achieved_with_misses,"
+      "half_width_with_misses\n";
   for (const ComparedTruth& truth : comparison.truths)
     for (const ComparedSearch& search : truth.searches)
       for (const bool clock : {false, true})
         for (const GapPoint& point : clock ? search.clock : search.curve)
-          csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", csv_field(truth.name), csv_field(search.name),
+          csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\n", csv_field(truth.name), csv_field(search.name),
                              clock ? "clock" : "ledgers", number(point.seconds),
                              clock ? "" : number(point.seconds / truth.brute_force_s()), point.achieved.values,
                              number(point.achieved.mean), number(point.achieved.half_width), number(point.misses),
-                             number(point.achieved_with_misses));
+                             number(point.achieved_with_misses.mean), number(point.achieved_with_misses.half_width));
   return csv;
 }
 

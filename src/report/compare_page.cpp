@@ -95,9 +95,9 @@ std::string figure7_section(const Comparison& comparison) {
   std::string html = section(
       "figure7", "Figure 7: accuracy gap against time spent",
       fmt::format("The achieved gap at each moment: for each network of the true front, its accuracy less the best "
-                  "observed so far among networks that are no slower; the mean over {}, with its 95 % band. A "
-                  "curve is dotted while networks of the true front are missed, since the mean leaves those "
-                  "out.",
+                  "observed so far among networks that are no slower or, where there is none yet, less chance; the "
+                  "mean over {}, with its 95 % band. A curve is dotted while networks of the true front are missed "
+                  "in this way.",
                   plural(comparison.seeds, "seed")));
   for (const ComparedTruth& truth : comparison.truths) {
     html += heading(comparison, truth);
@@ -126,8 +126,11 @@ std::string comparison_html(const Comparison& comparison) {
   for (const ComparedTruth& truth : comparison.truths) html += truth_sentence(truth);
   html += "</div>" + searches_section(comparison) + figure5_section(comparison) + figure6_section(comparison) +
           figure7_section(comparison);
-  html += section("table2", "Table 2: rank correlation with the final latency",
-                  "Kendall's tau of each latency metric with the latency after full tuning. A star: not available.");
+  html += section(
+      "table2", "Table 2: rank correlation with the final latency",
+      "Kendall's tau of each latency metric with the latency after full tuning; of a search, the latencies that it "
+      "believes at its end, over the networks that it began with. n: fewer than all networks have a value. A star: not "
+      "available.");
   html += table_html(table2_cells(comparison));
   return html + page_end("from recorded curves; the numbers behind each figure are in the CSV files beside it");
 }
