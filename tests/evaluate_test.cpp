@@ -127,7 +127,10 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
   for (const json& of_search : truth.at("searches")) {
     const std::string name = of_search.at("name");
     const json& figures = of_search.at("figures");
-    EXPECT_EQ(figures.at("achieved").at("mean").get<double>(), ends.at(name + " ledgers")) << name;
+    if (const json& achieved = figures.at("achieved").at("mean"); achieved.is_null())  // all is missed
+      EXPECT_FALSE(ends.count(name + " ledgers")) << name;
+    else
+      EXPECT_EQ(achieved.get<double>(), ends.at(name + " ledgers")) << name;
     if (of_search.at("speedup").is_null()) continue;
     const ProcessResult replayed = sonar({"replay", folder / "trace", "--algorithm", of_search.at("algorithm"),
                                           "--speedup", "2", "--seeds", "3", "--json"});

@@ -178,7 +178,7 @@ std::string returned_chart(const ComparedTruth& truth, const ComparedSearch& sea
 }
 
 std::string returned_legend(const ComparedSearch& search) {
-  const std::string what = search.real() ? ", as the run states it" : ", seed 1";
+  const std::string what = search.real() ? ", its own values" : ", seed 1";
   return "<div class=\"legend\">" + legend_mark(brute_force_mark(), "true front") +
          legend_mark(large_diamond(9, 8, ""), "returned" + what) +
          legend_mark(small_diamond(9, 8, ""), "dominated by others") +
