@@ -110,6 +110,15 @@ TEST_F(BadInput, TracesAndTables) {
   check(sonar({"replay", folder / "trace", "--speedup", "2", "--algorithm", "paretto"}), 2, {"'paretto'", "pareto"});
   check(sonar({"replay", folder / "trace", "--speedup", "2", "--set", "eta"}), 2, {"key=value"});
   check(sonar({"replay", folder / "trace", "--speedup", "2"}), 2, {"default programs", "--speedup can be at most 1"});
+
+  const std::string out = folder / "cmp";
+  check(sonar({"compare", folder / "none", "--out", out}), 2, {folder / "none", "is no folder"});
+  check(sonar({"compare", folder.path, "--out", out}), 2, {"neither a trace", "run.db"});
+  check(sonar({"compare", folder / "trace", "--out", out, "--speedups", "2"}), 2, {"default programs"});
+  check(sonar({"compare", folder / "trace", "--out", out, "--algorithms", "paretto"}), 2, {"'paretto'", "pareto"});
+  folder.write("metrics.csv", "network,engine\nx,5\ny,7\n");
+  check(sonar({"compare", folder / "trace", "--out", out, "--speedups", "1", "--metrics", folder / "metrics.csv"}), 2,
+        {"metrics.csv:3", "network y", "remove the row"});
 }
 
 TEST_F(BadInput, ArchitectureOutsideOfTheSpace) {

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "command.h"
+#include "evaluate/csv.h"
 #include "evaluate/replay.h"
 #include "records/run_store.h"
 
@@ -16,6 +19,12 @@ namespace {
 using nlohmann::json;
 
 const std::vector<std::string> kIndependent = {"search.transfer=false", "search.cost_model=false"};
+
+std::string read_file(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
 
 ProcessResult search(const Folder& folder, const std::string& run, std::vector<std::string> more) {
   std::vector<std::string> arguments = {"search", folder / "tiny.toml", "--out", folder / run};
@@ -96,6 +105,55 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
       EXPECT_LE(mean.at("tune_spent").get<double>(), 0.5 + 1e-9);
     }
   }
+
+  // The same run as the truth of a comparison, and a search of the same networks beside it.
+  const ProcessResult searched = search(folder, "real", {"search.programs=200"});
+  ASSERT_EQ(searched.exit_code, 0) << searched.err;
+  const ProcessResult compared = sonar({"compare", folder / "run", folder / "real", "--algorithms", "pareto,random",
+                                        "--speedups", "2", "--seeds", "3", "--out", folder / "cmp", "--json"});
+  ASSERT_EQ(compared.exit_code, 0) << compared.err;
+  const json result_of = json::parse(compared.out), &truth = result_of.at("truths").at(0);
+  EXPECT_EQ(truth.at("trace"), "run");
+  ASSERT_EQ(truth.at("searches").size(), 3u);
+  for (const char* file : {"networks.csv", "training.csv", "tuning.csv"})  // of the same records, the same trace
+    EXPECT_EQ(read_file(folder / ("cmp/trace-run/" + std::string(file))),
+              read_file(folder / ("trace/" + std::string(file))));
+  std::map<std::string, double> ends;
+  CsvReader curves(folder / "cmp/figure7.csv");
+  while (curves.next())
+    if (!curves.field(curves.column("achieved")).empty())
+      ends[std::string(curves.field(curves.column("search"))) + " " +
+           std::string(curves.field(curves.column("axis")))] = curves.number(curves.column("achieved"));
+  for (const json& of_search : truth.at("searches")) {
+    const std::string name = of_search.at("name");
+    const json& figures = of_search.at("figures");
+    if (const json& achieved = figures.at("achieved").at("mean"); achieved.is_null())  // all is missed
+      EXPECT_FALSE(ends.count(name + " ledgers")) << name;
+    else
+      EXPECT_EQ(achieved.get<double>(), ends.at(name + " ledgers")) << name;
+    if (of_search.at("speedup").is_null()) continue;
+    const ProcessResult replayed = sonar({"replay", folder / "trace", "--algorithm", of_search.at("algorithm"),
+                                          "--speedup", "2", "--seeds", "3", "--json"});
+    const json mean = json::parse(replayed.out).at("mean");
+    for (const auto& [figure, value] : figures.items()) EXPECT_EQ(value.at("mean"), mean.at(figure)) << figure;
+  }
+  EXPECT_EQ(truth.at("searches")[2].at("name"), "real");
+  EXPECT_EQ(truth.at("searches")[2].at("figures").at("candidates").at("mean"), 4);
+  EXPECT_EQ(ends.at("real clock"), ends.at("real ledgers"));
+  const RunStore real(folder / "real", RunStore::Mode::read_only);
+  std::map<std::string, Objectives> stated;
+  for (const ResultRow& row : real.results()) stated[row.network] = row.objectives;
+  size_t returned = 0;
+  CsvReader points(folder / "cmp/figure5.csv");
+  while (points.next()) {
+    if (points.field(points.column("series")) != "real") continue;
+    ++returned;
+    const Objectives& objectives = stated.at(std::string(points.field(points.column("network"))));
+    EXPECT_EQ(points.number(points.column("search_accuracy")), objectives.accuracy);
+    EXPECT_EQ(points.number(points.column("search_latency_us")), objectives.latency_us);
+  }
+  EXPECT_EQ(returned, stated.size());
+  EXPECT_NE(read_file(folder / "cmp/compare.html").find("</html>"), std::string::npos);
 }
 
 TEST(Trace, CurvesThatDependOnTheOrderAreRefused) {

@@ -33,6 +33,25 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
 /// Replays an algorithm on a trace (docs/formats.md). Text for people, or JSON {"runs": [...], "mean": {...}, ...}.
 std::string replay_trace(const std::string& folder, const ReplayOptions& options, bool json);
 
+struct CompareOptions {
+  std::vector<std::string> algorithms = {"pareto"};
+  std::vector<double> speedups = {17, 34};  // budgets of each algorithm: what brute force costs / speed-up
+  long seeds = 10;                          // replays of each, with seeds 1, 2, ...
+  ReplayOptions replay;                     // the rest of every replay; its algorithm, budgets and seeds are not used
+  /// Other latencies of the networks, of which Table 2 tells the rank correlation with the final one: CSV files with
+  /// `network` and a column for each (empty: not available). One for each truth in their order, or one for all.
+  std::vector<std::string> metrics;
+  bool force = false;  // as of record_trace, of brute-force runs
+  bool json = false;
+};
+
+/// Searches against brute force: the paper's figures 5, 6 and 7 and its table 2 (docs/evaluation.md). `inputs`: a trace
+/// or a brute-force run is a truth, on which the algorithms are replayed; another run is judged by the truth before it.
+/// Writes OUT/compare.html and a CSV file for each figure and table; returns the tables as text or JSON. Throws
+/// UserError.
+std::string compare_searches(const std::vector<std::string>& inputs, const CompareOptions& options,
+                             const std::string& out);
+
 /// Non-dominated ranks, crowding distances and hypervolume of the rows of a CSV file. Columns named in `maximize` are
 /// maximised, the others minimised; `reference`: the point that bounds the hypervolume, by column (empty: the worst
 /// value of each). JSON {"points": [{"row", "rank", "crowding"}], "hypervolume"}, or CSV with the two columns added.

@@ -28,7 +28,7 @@ void setup_look(CLI::App& app);                    // status, front, report
 void setup_single(CLI::App& app, int& exit_code);  // tune, train
 void setup_records(CLI::App& app);                 // records export, import, show
 void setup_check(CLI::App& app, int& exit_code);   // space, doctor
-void setup_evaluate(CLI::App& app);                // trace, replay, rank
+void setup_evaluate(CLI::App& app);                // trace, replay, compare, rank
 
 /// Progress and messages on the terminal: two live lines there, plain lines elsewhere. Lives as long as the run.
 class Console {

@@ -96,6 +96,18 @@ AccuracyGap Truth::gap(const std::vector<double>& accuracy) const {
   return result;
 }
 
+std::vector<AccuracyGap> Truth::gaps(const std::vector<TrainedSlice>& slices, const std::vector<double>& at) const {
+  std::vector<AccuracyGap> result;
+  std::vector<double> accuracy(trace_.networks.size(), kNan);
+  size_t next = 0;
+  for (double moment : at) {
+    for (; next < slices.size() && slices[next].spent_s <= moment; ++next)
+      accuracy[slices[next].network] = slices[next].accuracy;
+    result.push_back(gap(accuracy));
+  }
+  return result;
+}
+
 double Truth::volume(const std::vector<size_t>& networks) const {
   Points points;
   for (size_t i : networks)

@@ -13,6 +13,15 @@ struct AccuracyGap {
   long misses = 0;             // no network of the set is as fast
 };
 
+/// A slice of training as it ended: what the achieved gap is made of at any moment (Truth::gaps).
+struct TrainedSlice {
+  size_t network = 0;   // place in the trace
+  double accuracy = 0;  // best observed of this network so far
+  /// Spent on both ledgers by then. Within a round of a replay both advance at the same pace, as in a run, where they
+  /// go side by side: what the round tunes is spread over its training.
+  double spent_s = 0;
+};
+
 /// The true front of a trace, and what is measured against it. Keeps a reference to the trace.
 class Truth {
  public:
@@ -21,6 +30,8 @@ class Truth {
   const std::vector<size_t>& front() const { return front_; }
   /// accuracy[i]: of network i of the trace as the search knows it; NaN: not in the set. O(n).
   AccuracyGap gap(const std::vector<double>& accuracy) const;
+  /// The achieved gap at each of `at`, moments by seconds spent, which rise; the slices are in order.
+  std::vector<AccuracyGap> gaps(const std::vector<TrainedSlice>& slices, const std::vector<double>& at) const;
   /// Hypervolume of the networks by final accuracy and latency over that of the true front. Reference point: the
   /// highest final latency and the lowest final accuracy of the trace. 1 when the front spans no volume.
   double hypervolume_ratio(const std::vector<size_t>& networks) const;

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "evaluate/csv.h"
+#include "evaluate/recorded_cost.h"
 #include "policy/architecture_features.h"
 #include "records/run_store.h"
 #include "sonar/error.h"
@@ -47,13 +48,12 @@ std::string order_dependence(const std::map<std::string, std::string>& configura
 /// One program as tried, in order.
 struct Tried {
   double latency_us = 0;  // infinity: failed
-  double weight = 0;      // of its cost: seconds of compiling and timing as recorded
+  double seconds = 0;
 };
 
 struct Curves {
   std::map<SubgraphKey, std::vector<Tried>> tuning;
   std::set<SubgraphKey> complete;  // tuned in full, or until their space ran out
-  double seconds_per_weight = 1;
 };
 
 Curves tuning_curves(const RunStore& store, double full_programs) {
@@ -65,26 +65,17 @@ Curves tuning_curves(const RunStore& store, double full_programs) {
         job.finished)
       curves.complete.insert(job.subgraph);
   }
-  double weights = 0;
-  for (const ProgramRow& row : store.programs()) {
-    Tried tried;
-    tried.latency_us = std::numeric_limits<double>::infinity();
-    tried.weight = row.compile_s;
-    if (const auto* measurement = std::get_if<Measurement>(&row.outcome)) {
-      tried.latency_us = measurement->median_us;
-      tried.weight += static_cast<double>(measurement->runs) * measurement->median_us * 1e-6;
-    }
-    tried.weight = std::max(tried.weight, 1e-6);
-    weights += tried.weight;
+  const std::vector<ProgramRow> programs = store.programs();
+  const std::vector<double> costs = recorded_costs(programs, store);
+  for (size_t i = 0; i < programs.size(); ++i) {
     // Readings of contenders once more are no programs; they are part of the time, though.
-    if (purposes.at(row.job) == MeasurePurpose::remeasure) continue;
-    curves.tuning[row.subgraph].push_back(tried);
+    if (purposes.at(programs[i].job) == MeasurePurpose::remeasure) continue;
+    const auto* measurement = std::get_if<Measurement>(&programs[i].outcome);
+    curves.tuning[programs[i].subgraph].push_back(
+        {measurement ? measurement->median_us : std::numeric_limits<double>::infinity(), costs[i]});
   }
   for (const auto& [key, list] : curves.tuning)
     if (static_cast<double>(list.size()) >= full_programs) curves.complete.insert(key);
-  // Compiling, linking and timing overlap: what they take in all is the wall time of the tuning side.
-  if (const auto wall = store.value("measure_wall_s"); wall && weights > 0)
-    curves.seconds_per_weight = std::stod(*wall) / weights;
   return curves;
 }
 
@@ -212,13 +203,13 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
     }
   }
   for (const SubgraphKey& key : used) {
-    double best = std::numeric_limits<double>::infinity(), weight = 0;
+    double best = std::numeric_limits<double>::infinity(), seconds = 0;
     long programs = 0;
     for (const Tried& tried : curves.tuning.at(key)) {
       best = std::min(best, tried.latency_us);
-      weight += tried.weight;
+      seconds += tried.seconds;
       tuning_table.line("{},{},{},{:.6f}", csv_field(key), ++programs,
-                        std::isfinite(best) ? fmt::format("{}", best) : "", weight * curves.seconds_per_weight);
+                        std::isfinite(best) ? fmt::format("{}", best) : "", seconds);
     }
   }
   networks_table.finish();

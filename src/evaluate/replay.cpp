@@ -46,6 +46,7 @@ class Replay {
     while (policy_->begin_round(
         {train_budget_ - std::min(train_budget_, train_spent_), tune_budget_ - std::min(tune_budget_, tune_spent_)})) {
       scheduler_->set_occurrences(policy_->occurrences());
+      before_ = {train_spent_, tune_spent_, run_.slices.size()};
       train();
       if (policy_->round().tune_share > 0) {
         measure_defaults();
@@ -160,6 +161,7 @@ class Replay {
       }
     policy_->tell_training(network, to_step, end.accuracy, end.seconds);
     train_spent_ += end.seconds - cost_before;
+    run_.slices.push_back({in_trace_[network], state.accuracy, train_spent_});
   }
 
   /// Where a job from one step to another ends.
@@ -292,6 +294,10 @@ class Replay {
     }
     round.train_spent_s = train_spent_;
     round.tune_spent_s = tune_spent_;
+    const double trained = train_spent_ - before_.train_s;
+    const double pace = trained > 0 ? (tune_spent_ - before_.tune_s) / trained : 0;
+    for (size_t i = before_.slices; i < run_.slices.size(); ++i)
+      run_.slices[i].spent_s += before_.tune_s + pace * (run_.slices[i].spent_s - before_.train_s);
     round.achieved = achieved();
     run_.rounds.push_back(round);
   }
@@ -310,6 +316,9 @@ class Replay {
       run_.survivors.push_back(in_trace_[i]);
       accuracy[in_trace_[i]] = trace_.networks[in_trace_[i]].final_accuracy;
     }
+    for (size_t i : policy_->result())
+      run_.measured.push_back({policy_->state().networks[i].accuracy, policy_->state().latency_us(i)});
+    run_.answers = policy_->algorithm().answers(run_.measured, policy_->state().options);
     run_.selected = truth_.gap(accuracy);
     run_.achieved = achieved();
     run_.hypervolume_ratio = truth_.hypervolume_ratio(run_.survivors);
@@ -330,6 +339,10 @@ class Replay {
   PolicyOptions options_;
   bool exhaustive_ = false;
   double train_budget_ = 0, tune_budget_ = 0, train_spent_ = 0, tune_spent_ = 0, programs_told_ = 0;
+  struct {
+    double train_s, tune_s;
+    size_t slices;
+  } before_{};                                        // the open round: spent, slices ended
   std::vector<size_t> in_trace_, subgraph_in_trace_;  // of a candidate, of a subgraph: its place in the trace
   std::vector<double> programs_;                      // tried of each subgraph
   std::unique_ptr<SearchPolicy> policy_;

@@ -35,7 +35,10 @@ struct ReplayRun {
   double kendall_tau = 0;        // of the search's latencies against the final ones, over its candidates
   long candidates = 0;           // begun with
   double train_spent_s = 0, tune_spent_s = 0;
-  std::vector<size_t> survivors;  // the returned networks, by place in the trace
+  std::vector<size_t> survivors;     // the returned networks, by place in the trace
+  std::vector<Objectives> measured;  // of each survivor: best accuracy observed, latency by the programs tried
+  std::vector<bool> answers;         // of each survivor: it is on the front that the search itself sees
+  std::vector<TrainedSlice> slices;  // in order
   std::vector<ReplayRound> rounds;
   std::vector<Decision> decisions;  // in order of the rounds; networks and dominated_by by place in the trace
 };

@@ -176,6 +176,19 @@ void write_random(const TraceFolder& folder, uint64_t seed) {
   folder.write("tuning.csv", tuning);
 }
 
+/// The gap at any moment is that of the slices that had ended: at the end of each round, what the round says.
+void expect_slices_explain_the_gaps(const Truth& truth, const ReplayRun& run) {
+  std::vector<double> ends;
+  for (size_t i = 1; i < run.slices.size(); ++i) EXPECT_GE(run.slices[i].spent_s, run.slices[i - 1].spent_s);
+  for (const ReplayRound& round : run.rounds) ends.push_back((round.train_spent_s + round.tune_spent_s) * (1 + 1e-9));
+  const std::vector<AccuracyGap> gaps = truth.gaps(run.slices, ends);
+  ASSERT_EQ(gaps.size(), run.rounds.size());
+  for (size_t r = 0; r < gaps.size(); ++r) {
+    EXPECT_EQ(gaps[r].misses, run.rounds[r].achieved.misses) << "round " << r;
+    EXPECT_EQ(gaps[r].gap_with_misses, run.rounds[r].achieved.gap_with_misses) << "round " << r;
+  }
+}
+
 TEST(Replay, NeverOverspendsBeyondTheMinimum) {
   long compared = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
@@ -205,6 +218,7 @@ TEST(Replay, NeverOverspendsBeyondTheMinimum) {
           continue;
         }
         ++compared;
+        expect_slices_explain_the_gaps(*truth, run);
         EXPECT_LE(run.tune_spent_s, with.tune_budget_s * (1 + 1e-9)) << algorithm << " " << seed;
         // Training: at most one slice of each member of each round beyond the budget.
         double slices = 0;

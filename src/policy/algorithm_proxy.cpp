@@ -8,6 +8,7 @@
 
 #include "model/error.h"
 #include "policy/algorithms.h"
+#include "policy/architecture_features.h"
 
 namespace sonar {
 namespace {
@@ -51,12 +52,8 @@ class Flops : public Proxy {
 
  private:
   double proxy(const SearchState& state, size_t network) const override {
-    for (const char* name : {"macs", "flops", "MACs", "FLOPs"}) {
-      const auto found = std::find(state.feature_names.begin(), state.feature_names.end(), name);
-      if (found == state.feature_names.end()) continue;
-      const double value = state.networks[network].features[static_cast<size_t>(found - state.feature_names.begin())];
-      if (std::isfinite(value) && value >= 0) return value;
-    }
+    const double stated = stated_macs(state.feature_names, state.networks[network].features);
+    if (!std::isnan(stated)) return stated;
     if (const double macs = state.macs(network); macs > 0) return macs;
     throw UserError(fmt::format(
         "proxy-flops: the multiply-accumulates of {} are not known; give them in a column 'macs' of the networks",

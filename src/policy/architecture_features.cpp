@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 
 namespace sonar {
@@ -41,6 +42,16 @@ FeatureTable feature_table(const std::vector<std::string>& architectures) {
   }
   for (std::vector<double>& row : table.rows) row.resize(table.names.size(), std::numeric_limits<double>::quiet_NaN());
   return table;
+}
+
+double stated_macs(const std::vector<std::string>& names, const std::vector<double>& features) {
+  for (const char* name : {"macs", "flops", "MACs", "FLOPs"}) {
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) continue;
+    const double value = features[static_cast<size_t>(found - names.begin())];
+    if (std::isfinite(value) && value >= 0) return value;
+  }
+  return std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace sonar

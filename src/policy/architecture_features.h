@@ -18,4 +18,8 @@ struct FeatureTable {
 };
 FeatureTable feature_table(const std::vector<std::string>& architectures);
 
+/// The multiply-accumulates that features state: those of a column `macs`, `flops`, `MACs` or `FLOPs`. NaN: they do
+/// not.
+double stated_macs(const std::vector<std::string>& names, const std::vector<double>& features);
+
 }  // namespace sonar

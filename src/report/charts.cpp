@@ -16,37 +16,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Range {
-  double low = kInfinity, high = -kInfinity;
-  void add(double value) {
-    if (!std::isfinite(value)) return;
-    low = std::min(low, value);
-    high = std::max(high, value);
-  }
-  bool empty() const { return low > high; }
-};
-
-std::string open_svg(double width, double height, const std::string& title) {
-  return fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">", width, height, escape_html(title));
-}
-
-std::string nothing(const std::string& why) { return "<p class=\"none\">" + why + "</p>"; }
-
-std::string circle(const std::string& classes, double x, double y, double radius, const std::string& tip) {
-  return fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"><title>{}</title></circle>", classes,
-                     coordinate(x), coordinate(y), coordinate(radius), escape_html(tip));
-}
-
-std::string label(const std::string& classes, double x, double y, const std::string& anchor, const std::string& text) {
-  return fmt::format("<text class=\"{}\" x=\"{}\" y=\"{}\" text-anchor=\"{}\">{}</text>", classes, coordinate(x),
-                     coordinate(y), anchor, escape_html(text));
-}
-
-std::string line(const std::string& classes, const PathData& path, const std::string& tip) {
-  if (path.text().empty()) return "";
-  return fmt::format("<path class=\"{}\" d=\"{}\"><title>{}</title></path>", classes, path.text(), escape_html(tip));
-}
-
 std::string fate(const NetworkView& view) {
   std::string text;
   if (!view.alive)
@@ -62,26 +31,6 @@ std::string fate(const NetworkView& view) {
 std::string tip_of(const NetworkView& view) {
   return fmt::format("{}\n{} at {}\n{}", view.network.name, percent_text(view.objectives.accuracy, 2),
                      latency_text(view.objectives.latency_us), fate(view));
-}
-
-Axis accuracy_axis(const Range& range, int ticks) {
-  const double room = std::max(0.004, 0.06 * (range.high - range.low));
-  return linear_axis(std::max(0.0, range.low - room), std::min(1.0, range.high + room), ticks);
-}
-
-Axis padded_latency_axis(const Range& range, int ticks) {
-  if (range.high > 3 * range.low) {
-    const double room = std::pow(range.high / range.low, 0.04);
-    return log_axis(range.low / room, range.high * room, ticks);
-  }
-  const double room = std::max(0.01 * range.high, 0.06 * (range.high - range.low));
-  return linear_axis(std::max(0.0, range.low - room), range.high + room, ticks);
-}
-
-/// One unit for all ticks of an axis.
-std::pair<TickText, std::string> latency_ticks(const Axis& axis) {
-  const bool milliseconds = axis.high >= 1000;
-  return {plain_ticks(axis, milliseconds ? 1e3 : 1.0), milliseconds ? "ms" : "µs"};
 }
 
 /// Numbers that refer to the table of the front. Those with a meaning are placed first; one that would lie on another

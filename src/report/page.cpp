@@ -4,57 +4,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "assets.h"
 #include "model/error.h"
 #include "report/charts.h"
+#include "report/html.h"
 #include "report/report.h"
 #include "report/wording.h"
 
 namespace sonar {
 namespace {
-
-constexpr const char* kNone = "–";
-
-struct Column {
-  std::string title;
-  const char* classes = "";  // "n": a number, flush right
-};
-
-/// A table whose cells are HTML already.
-class Table {
- public:
-  Table(std::vector<Column> columns, const std::string& attributes) : columns_(std::move(columns)) {
-    html_ = "<table " + attributes + "><thead><tr>";
-    for (const Column& column : columns_)
-      html_ += fmt::format("<th class=\"{}\">{}</th>", column.classes, column.title);
-    html_ += "</tr></thead><tbody>";
-  }
-  void row(const std::vector<std::string>& cells) {
-    html_ += "<tr>";
-    for (size_t i = 0; i < cells.size(); ++i)
-      html_ += *columns_[i].classes ? fmt::format("<td class=\"{}\">{}</td>", columns_[i].classes, cells[i])
-                                    : "<td>" + cells[i] + "</td>";
-    html_ += "</tr>\n";
-  }
-  std::string html(const char* wrapper = "scroll") const {
-    return fmt::format("<div class=\"{}\">{}</tbody></table></div>", wrapper, html_);
-  }
-
- private:
-  std::vector<Column> columns_;
-  std::string html_;
-};
-
-std::string section(const char* id, const char* title, const std::string& lead) {
-  std::string html = fmt::format("<h2 id=\"{}\">{}</h2>", id, title);
-  if (!lead.empty()) html += "<p class=\"lead\">" + lead + "</p>";
-  return html;
-}
-
-/// Kept on one line unless that would push a table off the page.
-std::string name_html(const std::string& name) {
-  return fmt::format("<span class=\"name{}\">{}</span>", display_width(name) > 60 ? " long" : "", escape_html(name));
-}
 
 /// One unit for a column of latencies, so that its numbers can be compared by eye.
 struct LatencyUnit {
@@ -69,10 +26,6 @@ struct LatencyUnit {
   }
   std::string text(double latency) const { return fixed_text(latency / us, decimals); }
 };
-
-std::string tile(const std::string& value, const std::string& text) {
-  return fmt::format("<div class=\"tile\"><b>{}</b><span>{}</span></div>", value, text);
-}
 
 std::string times_text(double ratio) {
   return ratio >= 10 ? fmt::format("{:.0f}×", ratio) : fmt::format("{:.1f}×", ratio);
@@ -497,10 +450,7 @@ std::string report_html(const ReportData& data) {
   const std::string name = escape_html(folder_name(data.folder));
   const char* state = data.finished ? "finished" : "unfinished";
   std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">";
-  html += "<title>SONAR: " + name + "</title><style>" + kPageCss +
-          round_colours_css(std::max<int>(data.planned_rounds, data.rounds.size())) + "</style></head><body>\n";
+      page_head("SONAR: " + name, round_colours_css(std::max<int>(data.planned_rounds, data.rounds.size())));
   html += "<header><h1>" + name + "</h1>";
   html += fmt::format(
       "<div class=\"sub\"><span class=\"state {}\">{}</span> &nbsp;SONAR joint search of architectures and "
@@ -529,8 +479,7 @@ std::string report_html(const ReportData& data) {
   html += networks_section(data);
   html += events_section(data);
   html += configuration_section(data);
-  html += "</main><footer>Made by SONAR from run.db. The page stands alone: nothing is loaded from elsewhere.</footer>";
-  return html + "<script>" + kPageJs + "</script></body></html>\n";
+  return html + page_end("from run.db");
 }
 
 }  // namespace sonar

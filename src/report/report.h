@@ -103,7 +103,8 @@ std::string status_text(const ReportData& data);
 /// The report as one self-contained HTML page: no scripts, fonts or pictures from elsewhere.
 std::string report_html(const ReportData& data);
 
-/// Both write a temporary file and rename it, so that a reader never sees half of one. EnvironmentError names the file.
+/// All write a temporary file and rename it, so that a reader never sees half of one. EnvironmentError names the file.
+void replace_file(const std::string& path, const std::string& text);
 void write_report(const std::string& run_folder, const std::string& html_path);
 void write_front_csv(const std::string& run_folder, const std::string& csv_path);
 

@@ -11,7 +11,12 @@
 namespace sonar {
 namespace {
 
-/// Readers see the old file or the new one, never a part.
+ReportData gather_folder(const std::string& run_folder) {
+  return gather_report(RunStore(run_folder, RunStore::Mode::read_only));
+}
+
+}  // namespace
+
 void replace_file(const std::string& path, const std::string& text) {
   const std::string temporary = path + ".tmp" + std::to_string(getpid());
   auto fail = [&](int error) {
@@ -26,12 +31,6 @@ void replace_file(const std::string& path, const std::string& text) {
   if (!out) fail(errno ? errno : EIO);
   if (std::rename(temporary.c_str(), path.c_str()) != 0) fail(errno);
 }
-
-ReportData gather_folder(const std::string& run_folder) {
-  return gather_report(RunStore(run_folder, RunStore::Mode::read_only));
-}
-
-}  // namespace
 
 void write_report(const std::string& run_folder, const std::string& html_path) {
   replace_file(html_path, report_html(gather_folder(run_folder)));
