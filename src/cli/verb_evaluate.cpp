@@ -37,6 +37,8 @@ void setup_replay(CLI::App& app) {
   verb->add_option("--steps-per-epoch", replay.steps_per_epoch, "how finely training can be stopped")
       ->capture_default_str();
   verb->add_flag("--whole-rows", replay.whole_rows, "curves can be stopped at their rows only");
+  verb->add_option("--proxy-column", replay.proxy_column,
+                   "column of networks.csv that the algorithm proxy-command ranks by (default: proxy_ms)");
   verb->add_flag("--json", options->json);
   verb->callback([options] {
     for (const std::string& text : options->settings) {
