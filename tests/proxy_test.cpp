@@ -46,7 +46,9 @@ class ProxyCommands : public testing::Test {
                                           "--out",
                                           folder / "run",
                                           "search.algorithm=" + algorithm,
-                                          "search.proxy=sh '" + (folder / "command") + "'"};
+                                          "search.proxy=sh '" + (folder / "command") + "'",
+                                          "compile.cores=[0]",
+                                          "device.cores=[0]"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }

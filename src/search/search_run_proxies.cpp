@@ -43,6 +43,7 @@ void SearchRun::measure_proxies() {
     }
     policy_->tell_proxy(i, known.at(name));
   }
+  tuning_now_.clear();
   const auto [least, most] =
       std::minmax_element(known.begin(), known.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   say("proxy", fmt::format("{} networks, {:.4g} to {:.4g} ms", known.size(), least->second, most->second));
