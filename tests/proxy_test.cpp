@@ -90,7 +90,10 @@ TEST_F(ProxyCommands, RankNetworksOfWhichTheFrontIsTuned) {
   ASSERT_EQ(store.rounds().size(), 3u);
   for (const DecisionRow& decision : store.decisions())
     EXPECT_EQ(decision.objectives.latency_us, 1000 * proxies.at(decision.network));
-  for (const MeasureJobRow& job : store.measure_jobs()) EXPECT_EQ(job.purpose == MeasurePurpose::batch, job.round == 2);
+  std::set<int> tuned_in;
+  for (const MeasureJobRow& job : store.measure_jobs())
+    if (job.purpose == MeasurePurpose::batch) tuned_in.insert(job.round);
+  EXPECT_EQ(tuned_in, std::set<int>{2});
 
   const ProcessResult other = sonar(search("proxy-command", {"search.proxy=true"}));
   EXPECT_EQ(other.exit_code, 2);
