@@ -25,11 +25,13 @@ struct Config {
     std::string latency = "sum";         // sum: of the subgraphs' best programs; end-to-end: measured
     std::string tuner = "halide";        // halide, or the command line of an outside tuner (docs/tuners.md)
     double tuner_time_limit_s = 300;     // an outside tuner that says nothing for so long is started anew
-    bool cost_model = true;              // programs are chosen by predicted speed
-    bool transfer = true;                // a subgraph starts from the best programs of similar ones
-    int64_t batch_programs = 64;         // beta: programs tried in a batch, at most
-    int64_t full_programs = 256;         // programs per subgraph that count as tuned in full
-    int64_t minimum_slice_steps = 10;    // the least further training that teaches something
+    std::string proxy;                 // command line that tells a network's latency (docs/evaluation.md); empty: none
+    double proxy_time_limit_s = 300;   // of one network
+    bool cost_model = true;            // programs are chosen by predicted speed
+    bool transfer = true;              // a subgraph starts from the best programs of similar ones
+    int64_t batch_programs = 64;       // beta: programs tried in a batch, at most
+    int64_t full_programs = 256;       // programs per subgraph that count as tuned in full
+    int64_t minimum_slice_steps = 10;  // the least further training that teaches something
     int64_t seed = 1;
     std::string records;  // record library shared over runs; relative to the file; empty: none
   } search;

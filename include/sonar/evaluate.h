@@ -23,6 +23,7 @@ struct ReplayOptions {
   double minimum_slice = 0.1;          // epochs
   double steps_per_epoch = 100;        // how finely training can be stopped
   bool whole_rows = false;             // curves can be stopped at their rows only
+  std::string proxy_column;            // of networks.csv, by which proxy-command ranks; empty: proxy_ms
 };
 
 /// Writes the curves of a run directory as a trace (docs/formats.md) and says what it holds. Throws UserError when they

@@ -55,6 +55,10 @@ std::string tune_result(const std::string& folder, bool json);
 RunEnd run_train(const Config& config, const std::string& architecture, const RunOptions& options);
 std::string train_result(const std::string& folder, bool json);
 
+/// Writes one network as an ONNX file, by name: float32, device.batch images, batch norms folded, random weights that
+/// follow from search.seed. It is what the command search.proxy is given. Returns a line that says what was written.
+std::string export_onnx(const Config& config, const std::string& architecture, const std::string& file);
+
 /// Number of architectures, unique subgraphs, ranges of MACs and parameters.
 std::string describe_space(const Config& config, bool json);
 

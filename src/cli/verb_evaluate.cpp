@@ -52,6 +52,8 @@ void setup_replay(CLI::App& app) {
   verb->add_option("--programs", replay.programs, "counted budget: over all subgraphs");
   verb->add_option("--seeds", replay.seeds, "replays, with seeds 1, 2, ...")->capture_default_str();
   options->flags.add_to(*verb, replay);
+  verb->add_option("--proxy-column", replay.proxy_column,
+                   "column of networks.csv that the algorithm proxy-command ranks by (default: proxy_ms)");
   verb->add_flag("--json", options->json);
   verb->callback([options] {
     options->flags.read_settings(options->replay);

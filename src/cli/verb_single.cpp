@@ -70,6 +70,18 @@ void setup_single(CLI::App& app, int& exit_code) {
   add_shared(*verb, *train);
   verb->get_option("--arch")->required();
   verb->callback([train, &exit_code] { carry_out(*train, "train", train_result, exit_code); });
+
+  auto onnx_file = std::make_shared<SingleOptions>();
+  verb =
+      app.add_subcommand("onnx", "write one network as an ONNX file with random weights (what search.proxy is given)");
+  onnx_file->config.add_to(*verb);
+  verb->add_option("--arch", onnx_file->architecture, "the network, by name")->required();
+  verb->add_option("--out", onnx_file->out, "the file (default: ARCHITECTURE.onnx)");
+  verb->callback([onnx_file] {
+    const SingleOptions& options = *onnx_file;
+    const std::string file = options.out.empty() ? options.architecture + ".onnx" : options.out;
+    std::puts(export_onnx(options.config.load(), options.architecture, file).c_str());
+  });
 }
 
 }  // namespace sonar::cli

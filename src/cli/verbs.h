@@ -25,7 +25,7 @@ struct ConfigOptions {
 
 void setup_search(CLI::App& app, int& exit_code);  // search
 void setup_look(CLI::App& app);                    // status, front, report
-void setup_single(CLI::App& app, int& exit_code);  // tune, train
+void setup_single(CLI::App& app, int& exit_code);  // tune, train, onnx
 void setup_records(CLI::App& app);                 // records export, import, show
 void setup_check(CLI::App& app, int& exit_code);   // space, doctor
 void setup_evaluate(CLI::App& app);                // trace, replay, compare, rank

@@ -177,6 +177,8 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
       tuning_table(folder, "tuning.csv");
   std::string head = "network,subgraphs,test_accuracy,chance,macs,parameters,peak_activation_bytes";
   for (const std::string& name : table.names) head += "," + csv_field(name);
+  const std::map<std::string, double> proxies = store.proxies();
+  if (!proxies.empty()) head += ",proxy_ms";
   networks_table.line("{}", head);
   training_table.line("network,epoch,val_accuracy,seconds");
   tuning_table.line("subgraph,programs,latency_us,seconds");
@@ -190,6 +192,7 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
     }
     std::string features;
     for (double value : table.rows[i]) features += std::isnan(value) ? "," : fmt::format(",{}", value);
+    if (!proxies.empty()) features += proxies.count(row.name) ? fmt::format(",{}", proxies.at(row.name)) : ",";
     networks_table.line("{},{},{},{},{:.0f},{:.0f},{:.0f}{}", csv_field(row.name), csv_field(subgraphs),
                         test.count(row.name) ? fmt::format("{}", test.at(row.name)) : "",
                         classes > 0 ? fmt::format("{:.6g}", 1 / classes) : "", row.macs, row.parameters,

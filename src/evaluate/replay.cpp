@@ -108,7 +108,29 @@ class Replay {
     programs_.assign(subgraphs.size(), 0);
     policy_ = std::make_unique<SearchPolicy>(options_, std::move(networks), std::move(subgraphs), trace_.feature_names);
     for (size_t i = 0; i < in_trace_.size(); ++i) policy_->tell_timed_step(i, first_step_cost(i));
+    if (options_.algorithm == "proxy-command") tell_proxies();
     run_.candidates = static_cast<long>(in_trace_.size());
+  }
+
+  void tell_proxies() {
+    const std::vector<std::string>& names = trace_.feature_names;
+    const auto found = std::find(names.begin(), names.end(), setup_.proxy_column);
+    if (found == names.end())
+      throw UserError(
+          fmt::format("{}: networks.csv has no column '{}' to rank by: a run with search.proxy records 'proxy_ms', and "
+                      "--proxy-column "
+                      "names another; there are {}",
+                      trace_.folder, setup_.proxy_column, fmt::join(names, ", ")));
+    for (size_t i = 0; i < in_trace_.size(); ++i) {
+      const Trace::Network& network = trace_.networks[in_trace_[i]];
+      const double value = network.features[static_cast<size_t>(found - names.begin())];
+      if (!std::isfinite(value))
+        throw UserError(
+            fmt::format("{}: networks.csv: {} has no number in the column '{}', by which proxy-command ranks; "
+                        "give it one, or leave the network out",
+                        trace_.folder, network.name, setup_.proxy_column));
+      policy_->tell_proxy(i, value);
+    }
   }
 
   /// What timing a few steps would tell: the mean over the first minimum slice.

@@ -1,6 +1,7 @@
 // Runs a search algorithm on a trace: the decisions are those of a real run (policy/search_policy.h, the task
 // scheduler), only the jobs are looked up. Both ledgers are in recorded seconds.
 #pragma once
+#include <string>
 #include <vector>
 
 #include "evaluate/metrics.h"
@@ -16,8 +17,9 @@ struct ReplaySetup {
   size_t candidates = 0;                         // a seeded sample of the trace's networks to begin with; 0: all
   double steps_per_epoch = 100;                  // how finely training can be stopped
   double minimum_slice = 0.1;                    // epochs: the least further training that teaches something
-  long programs_out = 48;   // batches are asked for until so many programs are out, as a real run does
-  bool whole_rows = false;  // curves can be stopped at their rows only
+  long programs_out = 48;                 // batches are asked for until so many programs are out, as a real run does
+  bool whole_rows = false;                // curves can be stopped at their rows only
+  std::string proxy_column = "proxy_ms";  // of networks.csv, by which proxy-command ranks
 };
 
 /// What stood when a round had ended.

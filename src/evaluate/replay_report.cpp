@@ -169,6 +169,11 @@ ReplaySetup replay_setup(const Trace& trace, const ReplayOptions& options) {
   setup.steps_per_epoch = options.steps_per_epoch;
   setup.minimum_slice = options.minimum_slice;
   setup.whole_rows = options.whole_rows;
+  if (!options.proxy_column.empty()) {
+    if (options.algorithm != "proxy-command")
+      throw UserError("--proxy-column is what the algorithm proxy-command ranks by; give --algorithm proxy-command");
+    setup.proxy_column = options.proxy_column;
+  }
   make_algorithm(setup.policy);  // refuses what it does not know
   if (options.algorithm == "threshold" && !(options.threshold_ms > 0))
     throw UserError("the algorithm threshold needs --threshold, the latency limit in milliseconds");

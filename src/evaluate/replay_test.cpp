@@ -107,6 +107,37 @@ TEST(Replay, ProxiesTuneTheirFrontOnly) {
   EXPECT_EQ(untuned.kendall_tau, 1);  // of 20, 60, 140, 180
 }
 
+TEST(Replay, AColumnOfTheTraceIsAProxy) {
+  HandMade made;
+  made.trace.feature_names.push_back("phone_ms");
+  const double worst_first[] = {4, 3, 2, 1};
+  for (size_t i = 0; i < 4; ++i) made.trace.networks[i].features.push_back(worst_first[i]);
+  const Truth truth(made.trace);
+  ReplaySetup proxy = setup("proxy-command", 400, 40);
+  const auto refusal = [&] {
+    try {
+      replay(made.trace, truth, proxy, 1);
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_NE(refusal().find("has no column 'proxy_ms' to rank by"), std::string::npos) << refusal();
+  EXPECT_NE(refusal().find("phone_ms"), std::string::npos) << refusal();
+  proxy.proxy_column = "phone_ms";
+  const ReplayRun run = replay(made.trace, truth, proxy, 1);
+  EXPECT_EQ(run.kendall_tau, -1);
+  EXPECT_EQ(run.rounds[0].tune_spent_s, 0);
+  EXPECT_EQ(run.decisions[0].objectives.latency_us, 4000);
+  // By MACs in that column it is proxy-flops.
+  const double macs[] = {10, 30, 60, 70};
+  for (size_t i = 0; i < 4; ++i) made.trace.networks[i].features.back() = macs[i];
+  EXPECT_EQ(replay(made.trace, truth, proxy, 1).survivors,
+            replay(made.trace, truth, setup("proxy-flops", 400, 40), 1).survivors);
+  made.trace.networks[2].features.back() = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_NE(refusal().find("has no number in the column 'phone_ms'"), std::string::npos) << refusal();
+}
+
 TEST(Replay, WholeRowsStopAtRowsOnly) {
   const HandMade made;
   ReplaySetup with = setup("pareto", 400, 66);

@@ -1,4 +1,5 @@
-// What an ONNX file says, as plain values: the only code that includes protobuf is onnx_model.cpp.
+// What an ONNX file says, as plain values: only onnx_model.cpp (reading) and onnx_builder.cpp
+// (writing) include protobuf.
 #pragma once
 #include <cstdint>
 #include <map>

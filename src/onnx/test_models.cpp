@@ -5,80 +5,8 @@
 #include <cmath>
 
 namespace sonar {
-namespace {
 
 using Ints = std::vector<int64_t>;
-
-void set_attribute(onnx::AttributeProto& attribute, const ModelBuilder::Attribute& value) {
-  if (const auto* integer = std::get_if<int64_t>(&value)) {
-    attribute.set_type(onnx::AttributeProto::INT);
-    attribute.set_i(*integer);
-  } else if (const auto* number = std::get_if<float>(&value)) {
-    attribute.set_type(onnx::AttributeProto::FLOAT);
-    attribute.set_f(*number);
-  } else if (const auto* text = std::get_if<std::string>(&value)) {
-    attribute.set_type(onnx::AttributeProto::STRING);
-    attribute.set_s(*text);
-  } else if (const auto* integers = std::get_if<Ints>(&value)) {
-    attribute.set_type(onnx::AttributeProto::INTS);
-    attribute.mutable_ints()->Add(integers->begin(), integers->end());
-  } else {
-    attribute.set_type(onnx::AttributeProto::FLOATS);
-    const auto& numbers = std::get<std::vector<float>>(value);
-    attribute.mutable_floats()->Add(numbers.begin(), numbers.end());
-  }
-}
-
-}  // namespace
-
-ModelBuilder::ModelBuilder(const Ints& input_dims, int64_t opset) : model_(std::make_unique<onnx::ModelProto>()) {
-  model_->set_ir_version(8);
-  model_->add_opset_import()->set_version(opset);
-  onnx::ValueInfoProto* input = model_->mutable_graph()->add_input();
-  input->set_name("image");
-  onnx::TypeProto_Tensor* type = input->mutable_type()->mutable_tensor_type();
-  type->set_elem_type(onnx::TensorProto::FLOAT);
-  for (int64_t extent : input_dims) {
-    auto* dim = type->mutable_shape()->add_dim();
-    extent < 0 ? dim->set_dim_param("open") : dim->set_dim_value(extent);
-  }
-}
-
-ModelBuilder::~ModelBuilder() = default;
-
-std::string ModelBuilder::node(const std::string& op, const std::vector<std::string>& inputs,
-                               const Attributes& attributes) {
-  onnx::NodeProto* node = model_->mutable_graph()->add_node();
-  const std::string name = op + "_" + std::to_string(next_++);
-  node->set_op_type(op);
-  node->set_name(name);
-  for (const std::string& input : inputs) node->add_input(input);
-  node->add_output(name + ".out");
-  for (const auto& [key, value] : attributes) {
-    onnx::AttributeProto* attribute = node->add_attribute();
-    attribute->set_name(key);
-    set_attribute(*attribute, value);
-  }
-  return name + ".out";
-}
-
-std::string ModelBuilder::constant(const Ints& dims, const std::vector<float>& values) {
-  onnx::TensorProto* tensor = model_->mutable_graph()->add_initializer();
-  tensor->set_name("constant_" + std::to_string(next_++));
-  tensor->set_data_type(onnx::TensorProto::FLOAT);
-  tensor->mutable_dims()->Add(dims.begin(), dims.end());
-  tensor->set_raw_data(values.data(), values.size() * sizeof(float));
-  return tensor->name();
-}
-
-std::string ModelBuilder::integers(const Ints& values) {
-  onnx::TensorProto* tensor = model_->mutable_graph()->add_initializer();
-  tensor->set_name("integers_" + std::to_string(next_++));
-  tensor->set_data_type(onnx::TensorProto::INT64);
-  tensor->add_dims(static_cast<int64_t>(values.size()));
-  tensor->mutable_int64_data()->Add(values.begin(), values.end());
-  return tensor->name();
-}
 
 std::string ModelBuilder::random(const Ints& dims, double low, double high) {
   int64_t count = 1;
@@ -103,12 +31,6 @@ std::string ModelBuilder::batch_norm(const std::string& input, int channels) {
   const std::string scale = random({channels}, 0.5, 1.5), bias = random({channels}, -0.5, 0.5);
   const std::string mean = random({channels}, -0.5, 0.5), variance = random({channels}, 0.5, 1.5);
   return node("BatchNormalization", {input, scale, bias, mean, variance}, {{"epsilon", 1e-5f}});
-}
-
-std::string ModelBuilder::finish(const std::string& output) {
-  model_->mutable_graph()->clear_output();
-  model_->mutable_graph()->add_output()->set_name(output);
-  return model_->SerializeAsString();
 }
 
 namespace {

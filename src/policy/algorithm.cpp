@@ -29,6 +29,7 @@ const std::vector<Maker>& makers() {
       {"random", make_random, {}},
       {"proxy-flops", make_proxy_flops, {}},
       {"proxy-untuned", make_proxy_untuned, {}},
+      {"proxy-command", make_proxy_command, {}},
       {"sonar+",
        make_sonar_plus,
        {"rounds", "growth", "levels", "start", "by_cost", "latency_model", "features", "curves"}},

@@ -65,9 +65,24 @@ class Untuned : public Proxy {
   double proxy(const SearchState& state, size_t network) const override { return state.untuned_us(network); }
 };
 
+/// What a command of the user's says of each network (search.proxy), or a column of a trace.
+class Command : public Proxy {
+ public:
+  bool needs_defaults() const override { return false; }
+
+ private:
+  double proxy(const SearchState& state, size_t network) const override {
+    constexpr double kMicroseconds = 1000;
+    if (const std::optional<double>& ms = state.networks[network].proxy_ms) return kMicroseconds * *ms;
+    throw UserError("proxy-command: no number is known of " + state.networks[network].name +
+                    "; name the command that gives it with search.proxy");
+  }
+};
+
 }  // namespace
 
 std::unique_ptr<Algorithm> make_proxy_flops(const PolicyOptions&) { return std::make_unique<Flops>(); }
 std::unique_ptr<Algorithm> make_proxy_untuned(const PolicyOptions&) { return std::make_unique<Untuned>(); }
+std::unique_ptr<Algorithm> make_proxy_command(const PolicyOptions&) { return std::make_unique<Command>(); }
 
 }  // namespace sonar

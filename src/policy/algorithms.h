@@ -10,6 +10,7 @@ std::unique_ptr<Algorithm> make_brute_force(const PolicyOptions& options);    //
 std::unique_ptr<Algorithm> make_random(const PolicyOptions& options);         // algorithm_full.cpp
 std::unique_ptr<Algorithm> make_proxy_flops(const PolicyOptions& options);    // algorithm_proxy.cpp
 std::unique_ptr<Algorithm> make_proxy_untuned(const PolicyOptions& options);  // algorithm_proxy.cpp
+std::unique_ptr<Algorithm> make_proxy_command(const PolicyOptions& options);  // algorithm_proxy.cpp
 std::unique_ptr<Algorithm> make_sonar_plus(const PolicyOptions& options);     // algorithm_sonar_plus.cpp
 
 /// A plan that gives every live network the same further training and cuts `rounds_left`-th parts of both budgets

@@ -41,6 +41,8 @@ class SearchPolicy {
   void tell_failure(size_t network, const std::string& why) { state_.networks[network].failure = why; }
   /// Of the network as a whole: it replaces the sum from now on. Infinity: it failed.
   void tell_network_latency(size_t network, double latency_us) { state_.networks[network].measured_us = latency_us; }
+  /// A number that stands for the network's latency, which proxy-command ranks by: milliseconds, or any other.
+  void tell_proxy(size_t network, double proxy_ms) { state_.networks[network].proxy_ms = proxy_ms; }
   void tell_default(size_t subgraph, double latency_us, double cost = 0);
   /// A batch ended: programs tried in it, best latency and cost since the start of the subgraph.
   void tell_batch(size_t subgraph, long programs, double best_us, double cost = 0);

@@ -41,6 +41,7 @@ struct NetworkState {
   /// Of one optimiser step, as recorded: by the training so far, else as timed.
   double step_cost() const { return steps > 0 && cost > 0 ? cost / static_cast<double>(steps) : timed_step_cost; }
   std::optional<double> measured_us;  // of the network as a whole; replaces the sum of its subgraphs
+  std::optional<double> proxy_ms;     // a number that stands for its latency, from outside (proxy-command)
 
   bool alive = true;    // false: a verdict has dropped it
   std::string failure;  // why it cannot be trained; empty: it can

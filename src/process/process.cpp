@@ -20,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kept_output = 1 << 20;    // of stdout and of stderr
+constexpr int kStopPollMs = 100;           // between looks at a stop flag
 constexpr size_t longest_line = 64 << 20;  // a child that never ends its line must not eat our memory
 
 // A point in time; `never` has none.
@@ -147,7 +148,8 @@ std::string ProcessResult::describe() const {
   return reason.empty() ? text : text + ": " + reason;
 }
 
-ProcessResult run_process(const ProcessOptions& options, const std::string& input, double timeout_s) {
+ProcessResult run_process(const ProcessOptions& options, const std::string& input, double timeout_s,
+                          const std::atomic<bool>* stop) {
   Spawned child = spawn(options, true);
   const Deadline deadline = timeout_s > 0 ? Deadline::in(timeout_s) : Deadline{true, {}};
   std::string out, err;
@@ -157,11 +159,12 @@ ProcessResult run_process(const ProcessOptions& options, const std::string& inpu
     if (written == input.size()) child.in.close();
     pollfd fds[] = {watch(child.exited, POLLIN), watch(child.out, POLLIN), watch(child.err, POLLIN),
                     watch(child.in, POLLOUT)};
-    ::poll(fds, std::size(fds), deadline.poll_ms());
+    const int wait_ms = deadline.poll_ms();
+    ::poll(fds, std::size(fds), stop && (wait_ms < 0 || wait_ms > kStopPollMs) ? kStopPollMs : wait_ms);
     collect(child.out, out);
     collect(child.err, err);
     if (child.in.open() && write_some(child.in, input, written) == Transfer::closed) written = input.size();
-    if (has_ended(child.pid)) break;
+    if (has_ended(child.pid) || (stop && stop->load())) break;
     if (deadline.over()) {
       timed_out = true;
       break;

@@ -1,5 +1,6 @@
 // Child processes with limits, time-outs and pipes. Nothing else in SONAR starts a process.
 #pragma once
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,10 @@ struct ProcessResult {
 };
 
 /// Runs to the end or until timeout_s (0: none), then kills the process's whole group, whatever it left running.
-/// Throws EnvironmentError when the command cannot be started ("... not found; remedy"). Callable from any thread.
-ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0);
+/// With `stop`, soon after that turns true, too (signal SIGKILL, then). Throws EnvironmentError when the command cannot
+/// be started ("... not found; remedy"). Callable from any thread.
+ProcessResult run_process(const ProcessOptions& options, const std::string& input = "", double timeout_s = 0,
+                          const std::atomic<bool>* stop = nullptr);
 
 /// A long-lived child that speaks lines on stdin and stdout. Dies with us however we end (PR_SET_PDEATHSIG; when we are
 /// killed by SIGKILL, its own children see no more than their pipes close), has its own process group, and every

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -53,6 +54,20 @@ bool dies_within(int pid, double seconds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return is_dead(pid);
+}
+
+TEST(RunProcess, EndsSoonAfterItIsToStop) {
+  std::atomic<bool> stop{false};
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    stop = true;
+  });
+  const ProcessResult result = run_process(shell("echo before; sleep 600"), "", 0, &stop);
+  later.join();
+  EXPECT_EQ(result.signal, SIGKILL);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.out, "before\n");
+  EXPECT_EQ(run_process(shell("exit 3"), "", 60, nullptr).exit_code, 3);
 }
 
 TEST(RunProcess, ExitCodesSignalsAndText) {

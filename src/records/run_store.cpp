@@ -1,11 +1,20 @@
 #include "records/run_store.h"
 
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
 #include <filesystem>
 #include <map>
 
 #include "records/run_store_state.h"
 
 namespace sonar {
+namespace {
+
+const std::string kProxy = "proxy_ms:";  // begins the names of values
+
+}  // namespace
 
 RunStore::RunStore(const std::string& folder, Mode mode) : state_(std::make_unique<State>()) {
   state_->folder = folder;
@@ -59,7 +68,7 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
   state_->with([&](Database& db) {
     db.each(
         "SELECT EXISTS (SELECT 1 FROM measure_job) OR EXISTS (SELECT 1 FROM train_point) OR EXISTS (SELECT 1 FROM "
-        "round)",
+        "round) OR EXISTS (SELECT 1 FROM value WHERE name GLOB 'proxy_ms:*')",
         [&](SQLite::Statement& row) { recorded = integer_at(row, 0) != 0; });
   });
   if (recorded)
@@ -335,6 +344,25 @@ void RunStore::put_value(const std::string& name, const std::string& value) {
   state_->with([&](Database& db) {
     db.run("INSERT INTO value (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
            name, value);
+  });
+}
+
+void RunStore::put_proxy(const std::string& network, double milliseconds) {
+  put_value(kProxy + network, fmt::format("{}", milliseconds));
+}
+
+std::map<std::string, double> RunStore::proxies() const {
+  return state_->with([](Database& db) {
+    std::map<std::string, double> result;
+    db.each("SELECT name, value FROM value WHERE name GLOB 'proxy_ms:*'", [&](SQLite::Statement& row) {
+      const std::string name = text_at(row, 0), text = text_at(row, 1);
+      double value = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+      if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(value))
+        refuse_value(db.path(), "value." + name, "'" + text + "' is no number");
+      result[name.substr(kProxy.size())] = value;
+    });
+    return result;
   });
 }
 

@@ -1,6 +1,7 @@
 // The run store: SQLite (WAL), one writer, every epoch and every measurement appended as it arrives (design 8).
 // Schema in schema.sql, versioned. Nothing else in SONAR touches SQLite.
 #pragma once
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -210,6 +211,11 @@ class RunStore {
   /// Small values: "elapsed_s", "finished", "classes", "train_images", ...
   void put_value(const std::string& name, const std::string& value);
   std::optional<std::string> value(const std::string& name) const;
+
+  /// What the command search.proxy said of a network, milliseconds; durable when it returns. From then on the run is
+  /// bound to its configuration.
+  void put_proxy(const std::string& network, double milliseconds);
+  std::map<std::string, double> proxies() const;
 
   std::vector<FailureCount> failures() const;  // by cause, most frequent first
 

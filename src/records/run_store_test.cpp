@@ -50,6 +50,37 @@ void execute(const std::string& folder, const std::string& sql) {
   SQLite::Database(folder + "/run.db", SQLite::OPEN_READWRITE).exec(sql);
 }
 
+TEST(RunStore, ProxiesAreKeptAndBindTheConfiguration) {
+  TemporaryFolder folder;
+  {
+    RunStore store(folder / "run", kWrite);
+    store.bind_configuration({{"search.proxy", "a"}});
+    store.bind_configuration({{"search.proxy", "b"}});
+    EXPECT_TRUE(store.proxies().empty());
+    store.put_proxy("net:1", 0.1);
+    store.put_proxy("net 2", 12345.678901234567);
+    store.put_proxy("net 2", 2e-7);
+  }
+  {
+    RunStore store(folder / "run", kWrite);
+    EXPECT_EQ(store.proxies(), (std::map<std::string, double>{{"net:1", 0.1}, {"net 2", 2e-7}}));
+    store.bind_configuration({{"search.proxy", "b"}});
+    try {
+      store.bind_configuration({{"search.proxy", "c"}});
+      FAIL() << "the numbers of b would count as those of c";
+    } catch (const UserError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("search.proxy: b in the run, c asked for"));
+    }
+  }
+  execute(folder / "run", "UPDATE value SET value = '1 ms' WHERE name = 'proxy_ms:net 2'");
+  try {
+    RunStore(folder / "run", kRead).proxies();
+    FAIL() << "read";
+  } catch (const EnvironmentError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("value.proxy_ms:net 2: '1 ms' is no number"));
+  }
+}
+
 TEST(RunStore, NewStoreIsEmptyAndSaysWhatItIs) {
   TemporaryFolder folder;
   RunStore store(folder / "run", kWrite);

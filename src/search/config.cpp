@@ -50,6 +50,8 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.latency", c.search.latency, choice({"sum", "end-to-end"}));
   visit("search.tuner", c.search.tuner, Rule{{}, 0, 0, false});
   visit("search.tuner_time_limit_s", c.search.tuner_time_limit_s, within(1, 86400));
+  visit("search.proxy", c.search.proxy, Rule{});
+  visit("search.proxy_time_limit_s", c.search.proxy_time_limit_s, within(0.1, 86400));
   visit("search.cost_model", c.search.cost_model, Rule{});
   visit("search.transfer", c.search.transfer, Rule{});
   visit("search.batch_programs", c.search.batch_programs, within(1, 4096));
@@ -256,6 +258,17 @@ void check_combinations(const Config& c, const std::string& path) {
   }
   if (c.search.algorithm == "threshold" && c.search.threshold_ms <= 0)
     refuse("search.algorithm = \"threshold\" needs search.threshold_ms, the latency limit in milliseconds");
+  if (c.search.algorithm == "proxy-command" && c.search.proxy.empty())
+    refuse(
+        "search.algorithm = \"proxy-command\" needs search.proxy, the command that prints a network's latency in "
+        "milliseconds");
+  if (!c.search.proxy.empty()) {
+    try {
+      split_command(c.search.proxy, "search.proxy");
+    } catch (const UserError& error) {
+      refuse(error.what());
+    }
+  }
   if (c.search.tuner != "halide") {
     try {
       split_command(c.search.tuner);

@@ -63,6 +63,10 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
   has(message("[search]\ntime = \"20\"\n"), "'20' is no duration; write 90s");
   has(message("[search]\ntime = \"20m\"\nepochs = 3.0\n"), "exclude each other");
   has(message("[search]\nalgorithm = \"threshold\"\n"), "needs search.threshold_ms");
+  has(message("[search]\nalgorithm = \"proxy-command\"\n"), "\"proxy-command\" needs search.proxy, the command");
+  has(message("[search]\nproxy = \"time 'a\"\n"), "search.proxy: a quote ' is not closed in: time 'a");
+  has(message("[search]\nproxy = \" \"\n"), "search.proxy is blank");
+  EXPECT_EQ(message("[search]\nalgorithm = \"proxy-command\"\nproxy = \"time_it\"\n"), "");
   has(message("[space]\nkernels = [\"3533\"]\n"), "five odd digits");
   has(message("[device]\nthreads = 2\ncores = [1]\n"), "device.threads is 2, but device.cores names 1 core;");
   EXPECT_EQ(message("[device]\nthreads = 2\ncores = [0, 1]\n"), "");

@@ -13,10 +13,12 @@
 #include <thread>
 
 #include "model/error.h"
+#include "onnx/write_onnx.h"
 #include "policy/halving.h"
 #include "records/record_library.h"
 #include "search/candidates.h"
 #include "search/program_measurer.h"
+#include "search/proxy_command.h"
 #include "search/start_device.h"
 #include "search/trainer_client.h"
 #include "sonar/sonar.h"
@@ -149,6 +151,19 @@ Health run_doctor(const Config& config, bool as_json) {
         throw EnvironmentError(fmt::format("{}; the default program of {} failed: {}: {}", text, subgraph.key(),
                                            to_text(error->kind), error->message));
       return fmt::format("{}; the default program of {} in {}", text, subgraph.key(), duration(program_s));
+    });
+
+  if (!config.search.proxy.empty() && !probes.empty())
+    check(findings, "proxy", [&] {
+      const Candidate& probe = probes.back();
+      const std::string file = scratch.path + "/" + probe.architecture.name + ".onnx";
+      write_onnx(file, untrained_onnx(probe.graph, static_cast<int>(config.device.batch),
+                                      static_cast<uint64_t>(config.search.seed)));
+      const auto began = std::chrono::steady_clock::now();
+      const double value = proxy_command(config).ask(probe.architecture.name, file);
+      const double took_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+      return fmt::format("{:.4g} ms for {}, the largest, in {}; at most {} for all candidates", value,
+                         probe.architecture.name, duration(took_s), duration(took_s * double(candidates)));
     });
 
   DeviceParts parts;

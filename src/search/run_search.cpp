@@ -14,6 +14,7 @@ RunEnd carry_out(SearchRun run) {
       run.choose_candidates();
       run.start_device();
       run.restore();
+      run.measure_proxies();
       run.measure_defaults();
       while (run.begin_round()) {
         run.execute_round();

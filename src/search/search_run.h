@@ -34,6 +34,7 @@ class SearchRun {
   void choose_candidates();  // space -> candidates -> graphs -> unique subgraphs
   void start_device();       // compiler workers, runner, identity of the records
   void restore();            // rounds, decisions, training and tuning as recorded
+  void measure_proxies();    // what the command search.proxy says of each network
   void measure_defaults();   // every latency is known from the start; training steps are timed beside it
   bool begin_round();        // shares and targets; false when no round is left
   void execute_round();      // train and tune

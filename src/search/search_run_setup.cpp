@@ -29,7 +29,8 @@ const std::set<std::string> kUnbound = {"train.cores",
                                         "train.checkpoint_seconds",
                                         "train.keep_checkpoints",
                                         "search.records",
-                                        "search.tuner_time_limit_s"};
+                                        "search.tuner_time_limit_s",
+                                        "search.proxy_time_limit_s"};
 /// A run needs this much free for its store, runners and reports, checkpoints not counted.
 constexpr double kDiskBase = 256e6;
 

@@ -88,7 +88,7 @@ bool is_latency(const json& value) {
 
 }  // namespace
 
-std::vector<std::string> split_command(const std::string& text) {
+std::vector<std::string> split_command(const std::string& text, const std::string& key) {
   std::vector<std::string> words;
   std::string word;
   bool in_word = false;
@@ -113,9 +113,9 @@ std::vector<std::string> split_command(const std::string& text) {
       in_word = true;
     }
   }
-  if (quote) throw UserError(fmt::format("search.tuner: a quote {} is not closed in: {}", quote, text));
+  if (quote) throw UserError(fmt::format("{}: a quote {} is not closed in: {}", key, quote, text));
   if (in_word) words.push_back(word);
-  if (words.empty()) throw UserError("search.tuner is empty; it can be halide, or the command line of a tuner");
+  if (words.empty()) throw UserError(key + " is blank; write the command line of a program");
   return words;
 }
 

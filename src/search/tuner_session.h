@@ -17,8 +17,8 @@ namespace sonar {
 inline constexpr int kTunerProtocolVersion = 1;
 
 /// Words of a command line: separated by spaces, kept together by '...' or "...", \ before a character takes it as it
-/// is. No shell looks at it. Throws UserError on an unclosed quote and on no word at all.
-std::vector<std::string> split_command(const std::string& text);
+/// is. No shell looks at it. Throws UserError naming the `key` on an unclosed quote and on no word at all.
+std::vector<std::string> split_command(const std::string& text, const std::string& key = "search.tuner");
 
 /// The tuner process died or said nothing for too long. What it was asked for can be asked of a new one.
 struct TunerGone : std::runtime_error {
