@@ -120,14 +120,11 @@ TEST(Resume, AKillBetweenAnEpochAndTheNextCheckpoint) {
   const Folder folder("epoch");
   folder.write("tiny.toml", tiny_configuration(kPrograms));
   ProcessOptions options;
-  options.command = {sonar_executable(),
-                     "train",
-                     "mobilenetv3-r16-w1.00-e2-k33333-d11111",
-                     "--config",
-                     folder / "tiny.toml",
-                     "train.epochs=40",
-                     "--out",
-                     folder / "run"};
+  const std::vector<std::string> arguments = {
+      "train", folder / "tiny.toml", "train.epochs=40", "--arch", "mobilenetv3-r16-w1.00-e2-k33333-d11111",
+      "--out", folder / "run"};
+  options.command = {sonar_executable()};
+  options.command.insert(options.command.end(), arguments.begin(), arguments.end());
   options.stderr_path = folder / "log";
   ChildProcess process(options);
   size_t points = 0;
@@ -143,7 +140,7 @@ TEST(Resume, AKillBetweenAnEpochAndTheNextCheckpoint) {
   process.kill();
   const auto killed = contents(folder / "run").points;
   ASSERT_LT(killed.size(), 40u);
-  const ProcessResult rest = sonar({options.command.begin() + 1, options.command.end()});
+  const ProcessResult rest = sonar(arguments);
   ASSERT_EQ(rest.exit_code, 0) << rest.err;
   const auto whole = contents(folder / "run").points;
   EXPECT_EQ(whole.size(), 40u);
