@@ -31,7 +31,7 @@ const std::vector<Maker>& makers() {
       {"proxy-untuned", make_proxy_untuned, {}},
       {"sonar+",
        make_sonar_plus,
-       {"rounds", "growth", "levels", "start", "by_cost", "latency_model", "features", "curves"}},
+       {"rounds", "growth", "levels", "start", "first_level", "looks", "passes", "contenders", "focus", "margin", "process", "latency_model", "features", "curves"}},
   };
   return list;
 }
