@@ -31,7 +31,8 @@ const std::vector<Maker>& makers() {
       {"proxy-untuned", make_proxy_untuned, {}},
       {"sonar+",
        make_sonar_plus,
-       {"rounds", "growth", "levels", "start", "first_level", "looks", "passes", "contenders", "focus", "margin", "process", "latency_model", "features", "curves"}},
+       {"rounds", "growth", "levels", "start", "looks", "process", "contenders", "latency_model", "features",
+        "curves"}},
   };
   return list;
 }

@@ -21,6 +21,9 @@ namespace sonar {
 namespace {
 
 constexpr size_t kGrid = 64;
+constexpr double kHopeless = 0.02;    // of the highest index of full training: lower levels are not looked at
+constexpr double kFocus = 0.3;        // of the rounds: from there on, only contenders' subgraphs are tuned
+constexpr double kMargin = 0.1;       // by which latencies may be mistaken, when dominance is judged
 constexpr double kNegligible = 1e-7;  // gain, fraction of accuracy
 
 /// E[max(0, x - level)].
@@ -112,9 +115,13 @@ std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& o
       return index != other.index ? index < other.index : option > other.option;  // ties: the first option
     }
   };
+  double highest = 0;  // of full training
+  for (const TrainingOption& option : options)
+    highest = std::max(highest, index_of(frontier, option, option.levels.size() - 1));
   const auto entry_of = [&](size_t o) {
     Entry entry{0, o, options[o].levels.size() - 1};
     for (size_t l = options[o].levels.size(); l-- > 0;) {
+      if (l + 1 < options[o].levels.size() && entry.index < kHopeless * highest) break;
       if (options[o].levels[l].cost > most) continue;
       const double index = index_of(frontier, options[o], l);
       if (index > entry.index) entry = {index, o, l};
@@ -159,14 +166,10 @@ class SonarPlus : public Algorithm {
  public:
   explicit SonarPlus(const PolicyOptions& options)
       : rounds_(static_cast<int>(number_of(options, "rounds", 20, 2, 1000))),
-        growth_(number_of(options, "growth", 2, 1.1, 100)),
-        levels_(static_cast<int>(number_of(options, "levels", 3, 1, 10))),
-        first_level_(static_cast<int>(number_of(options, "first_level", 1, 0, 10))),
+        growth_(number_of(options, "growth", 1.5, 1.1, 100)),
+        levels_(static_cast<int>(number_of(options, "levels", 4, 1, 10))),
         looks_(number_of(options, "looks", 1, 0, 1) != 0),
         contenders_(static_cast<int>(number_of(options, "contenders", 64, 0, 1e6))),
-        focus_(number_of(options, "focus", 0.3, 0, 1)),
-        margin_(number_of(options, "margin", 0.03, 0, 1)),
-        passes_(static_cast<int>(number_of(options, "passes", 2, 1, 5))),
         process_(number_of(options, "process", 1, 0, 1) != 0),
         start_(number_of(options, "start", 0.15, 0.01, 1)),
         latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
@@ -195,7 +198,7 @@ class SonarPlus : public Algorithm {
       const std::vector<TrainingOption> options = training_options(state, plan.members);
       for (const TrainingChoice& choice : choose_training(options, frontier, plan.train_share, remaining.train))
         to[options[choice.option].network] = options[choice.option].levels[choice.level].to_step;
-      if (contenders_ > 0 && state.round() >= focus_ * rounds_) plan.members = contenders(state, options, frontier, to);
+      if (contenders_ > 0 && state.round() >= kFocus * rounds_) plan.members = contenders(state, options, frontier, to);
     }
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
     return plan;
@@ -268,7 +271,7 @@ class SonarPlus : public Algorithm {
     return hash;
   }
   RegressionEstimator estimator() const {
-    return RegressionEstimator({growth_, levels_, features_, curves_, process_, passes_});
+    return RegressionEstimator({growth_, levels_, features_, curves_, process_});
   }
   std::vector<double> latencies(const SearchState& state) const {
     if (latency_model_ > 0) return fully_tuned_networks_us(state, latency_model_ > 1);
@@ -278,10 +281,10 @@ class SonarPlus : public Algorithm {
   }
 
   /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
-  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency,
-              double share, double most, std::vector<long>& to) const {
+  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency, double share,
+              double most, std::vector<long>& to) const {
     const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
-    const long level = levels[std::min(levels.size() - 1, static_cast<size_t>(first_level_))];
+    const long level = levels[std::min(levels.size() - 1, size_t{1})];
     members.erase(std::remove_if(members.begin(), members.end(), [&](size_t i) { return !std::isfinite(latency[i]); }),
                   members.end());
     if (members.empty()) return;
@@ -307,7 +310,8 @@ class SonarPlus : public Algorithm {
     const std::vector<double>& latency = forecast_of(state).latency_us;
     Frontier frontier(latency, kGrid);
     for (size_t i = 0; i < state.networks.size(); ++i)
-      if (std::isfinite(latency[i]) && state.networks[i].steps > 0) frontier.add(latency[i], state.networks[i].accuracy);
+      if (std::isfinite(latency[i]) && state.networks[i].steps > 0)
+        frontier.add(latency[i], state.networks[i].accuracy);
     return frontier;
   }
 
@@ -342,9 +346,7 @@ class SonarPlus : public Algorithm {
     std::vector<std::pair<double, size_t>> order;
     for (const TrainingOption& option : options) {
       if (to[option.network] > state.networks[option.network].steps) in[option.network] = true;
-      double index = 0;
-      for (size_t l = 0; l < option.levels.size(); ++l) index = std::max(index, index_of(frontier, option, l));
-      order.emplace_back(-index, option.network);
+      order.emplace_back(-index_of(frontier, option, option.levels.size() - 1), option.network);
     }
     std::sort(order.begin(), order.end());
     for (size_t k = 0; k < order.size() && k < static_cast<size_t>(contenders_); ++k) in[order[k].second] = true;
@@ -364,9 +366,9 @@ class SonarPlus : public Algorithm {
     double best = -1;
     size_t next = 0;
     for (size_t i : order) {
-      while (latency[order[next]] < latency[i] * (1 - margin_)) best = std::max(best, state.networks[order[next++]].accuracy);
-      double same = best;  // of those as fast or within the margin: only as good as itself or better and faster
-      if (state.networks[i].accuracy > same) front.push_back(i);
+      while (latency[order[next]] < latency[i] * (1 - kMargin))
+        best = std::max(best, state.networks[order[next++]].accuracy);
+      if (state.networks[i].accuracy > best) front.push_back(i);
     }
     std::sort(front.begin(), front.end());
     return front;
@@ -376,11 +378,9 @@ class SonarPlus : public Algorithm {
   mutable uint64_t forecast_print_ = 0;
   int rounds_;
   double growth_;
-  int levels_, first_level_;
+  int levels_;
   bool looks_;
   int contenders_;
-  double focus_, margin_;
-  int passes_;
   bool process_;
   double start_;
   int latency_model_;

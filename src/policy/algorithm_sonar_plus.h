@@ -52,8 +52,8 @@ struct TrainingChoice {
 
 /// What to train, in order: each time the option and level with the highest index, as if those taken had turned out as
 /// expected, until they have used up `share`; the last may overdraw it, all together not `most`. The index of full
-/// training is its gain over its cost. Of a lower level it is the price per unit of cost at which training to that level, and
-/// beyond it only if the gain then expected is worth that price, neither gains nor loses (Weitzman 1979).
+/// training is its gain over its cost. Of a lower level it is the price per unit of cost at which training to that
+/// level, and beyond it only if the gain then expected is worth that price, neither gains nor loses (Weitzman 1979).
 std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
                                             double most);
 

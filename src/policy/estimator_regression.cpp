@@ -13,8 +13,8 @@ namespace {
 constexpr double kLeastError = 1e-4;       // 1 - accuracy is taken to be no less
 constexpr double kUnknownDeviation = 0.3;  // of log(1 - accuracy), without networks to learn from
 constexpr size_t kLeastNetworks = 5;       // to learn from
-constexpr double kPrior[] = {0, 0.12, 0.16, 0.2};  // deviations
-constexpr double kPriorWeight = 5;
+constexpr double kPriorDeviation = 0.2;    // of log(1 - accuracy), of an untrained network
+constexpr double kPriorWeight = 5;         // networks that the prior counts for
 
 double log_error(double accuracy) { return std::log(std::max(kLeastError, 1 - accuracy)); }
 
@@ -89,7 +89,7 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
     while (reached[i] < top && state.networks[i].steps >= levels[static_cast<size_t>(reached[i] + 1)]) ++reached[i];
   std::vector<double> by_features;  // of the pass before
   std::vector<double> left(levels.size() + 1, 0);
-  for (int pass = 0; pass < options_.passes; ++pass) {
+  for (int pass = 0; pass < 2; ++pass) {
     for (size_t i = 0; i < n; ++i)
       if (reached[i] == top) final[i] = {log_error(state.networks[i].accuracy), 0};
     std::vector<double> predicted(n);
@@ -126,7 +126,10 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
       std::vector<Ridge> ridge;
       std::vector<GaussianProcess> process;
       double variance = 0;
-      const double prior = kPrior[std::min(3, top - level)] * kPrior[std::min(3, top - level)];
+      const double seen = level < 0 ? 0
+                                    : static_cast<double>(levels[static_cast<size_t>(level)]) /
+                                          static_cast<double>(state.options.full_steps);
+      const double prior = kPriorDeviation * kPriorDeviation * (1 - seen);
       if (learnt) {
         ridge.emplace_back(rows, values);
         variance = ridge[0].variance();
@@ -161,7 +164,8 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
     }
   }
   AccuracyForecast result;
-  for (size_t i = 0; i < n; ++i) result.networks.push_back({final[i].mean, std::max(0.0, final[i].variance), reached[i]});
+  for (size_t i = 0; i < n; ++i)
+    result.networks.push_back({final[i].mean, std::max(0.0, final[i].variance), reached[i]});
   for (size_t l = 1; l < left.size(); ++l) result.left.push_back(std::min(1.0, left[l] / left[0]));
   result.left.back() = 0;
   for (size_t l = result.left.size(); l-- > 1;) result.left[l - 1] = std::max(result.left[l - 1], result.left[l]);

@@ -21,12 +21,11 @@ struct AccuracyForecast {
 class RegressionEstimator {
  public:
   struct Options {
-    double growth = 2;
-    int levels = 3;        // from 1 on
+    double growth = 1.5;
+    int levels = 4;        // from 1 on
     bool features = true;  // of the networks, beside log(latency) and log(MACs)
     bool curves = true;    // false: a network trained in part is predicted by features alone
-    bool process = true;
-    int passes = 2;
+    bool process = true;   // a Gaussian process on what the regressions on curves leave over
   };
   explicit RegressionEstimator(const Options& options) : options_(options) {}
   /// All networks; latency_us: of each, may be infinite.

@@ -87,7 +87,13 @@ Ridge::Ridge(const Rows& rows, const std::vector<double>& y) {
     double error = 0;
     std::vector<double> residuals(n);
     for (size_t i = 0; i < n; ++i) {
-      const double leverage = std::min(0.99, 1 / n_ + dot(x[i], times(inverse, x[i])));
+      double form = 1 / n_;  // x' inverse x
+      for (size_t j = 0; j < p; ++j) {
+        double row = inverse[j][j] * x[i][j] / 2;
+        for (size_t k = 0; k < j; ++k) row += inverse[j][k] * x[i][k];
+        form += 2 * x[i][j] * row;
+      }
+      const double leverage = std::min(0.99, form);
       residuals[i] = (y[i] - intercept_ - dot(weights, x[i])) / (1 - leverage);
       error += residuals[i] * residuals[i] / n_;
     }
@@ -107,7 +113,11 @@ std::vector<double> Ridge::standardised(const std::vector<double>& row) const {
   return result;
 }
 
-double Ridge::mean(const std::vector<double>& row) const { return intercept_ + dot(weights_, standardised(row)); }
+double Ridge::mean(const std::vector<double>& row) const {
+  double sum = intercept_;
+  for (size_t j = 0; j < row.size(); ++j) sum += weights_[j] * (row[j] - centre_[j]) * scale_[j];
+  return sum;
+}
 
 Ridge::Prediction Ridge::predict(const std::vector<double>& row) const {
   const std::vector<double> x = standardised(row);
