@@ -32,7 +32,8 @@ const std::vector<Maker>& makers() {
       {"proxy-command", make_proxy_command, {}},
       {"sonar+",
        make_sonar_plus,
-       {"rounds", "growth", "levels", "start", "by_cost", "latency_model", "features", "curves"}},
+       {"rounds", "growth", "levels", "start", "looks", "process", "contenders", "latency_model", "features",
+        "curves"}},
   };
   return list;
 }

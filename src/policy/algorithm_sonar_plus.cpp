@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cmath>
+#include <optional>
 #include <queue>
 
 #include "model/error.h"
@@ -19,7 +21,9 @@ namespace sonar {
 namespace {
 
 constexpr size_t kGrid = 64;
-constexpr double kFew = 20;           // networks trained in full that the budget pays for
+constexpr double kHopeless = 0.02;    // of the highest index of full training: lower levels are not looked at
+constexpr double kFocus = 0.3;        // of the rounds: from there on, only contenders' subgraphs are tuned
+constexpr double kMargin = 0.1;       // by which latencies may be mistaken, when dominance is judged
 constexpr double kNegligible = 1e-7;  // gain, fraction of accuracy
 
 /// E[max(0, x - level)].
@@ -55,12 +59,12 @@ void Frontier::add(double latency_us, double accuracy) {
   for (size_t g = first(latency_us); g < best_.size(); ++g) best_[g] = std::max(best_[g], accuracy);
 }
 
-double Frontier::gain(double latency_us, const AccuracyEstimate& estimate) const {
+double Frontier::gain(double latency_us, const Belief& estimate) const {
   double sum = 0, level = -1, excess = 0;
   for (size_t g = first(latency_us); g < best_.size(); ++g) {
     if (best_[g] != level) {
       level = best_[g];
-      excess = expected_excess(estimate.accuracy, estimate.deviation, level);
+      excess = expected_excess(estimate.mean, estimate.deviation, level);
       if (excess < kNegligible / 100) break;
     }
     sum += excess;
@@ -68,36 +72,79 @@ double Frontier::gain(double latency_us, const AccuracyEstimate& estimate) const
   return sum / static_cast<double>(best_.size());
 }
 
-void Frontier::expect(double latency_us, const AccuracyEstimate& estimate) {
+void Frontier::expect(double latency_us, const Belief& estimate) {
   for (size_t g = first(latency_us); g < best_.size(); ++g)
-    best_[g] += expected_excess(estimate.accuracy, estimate.deviation, best_[g]);
+    best_[g] += expected_excess(estimate.mean, estimate.deviation, best_[g]);
 }
 
-std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
-                                    double most, bool by_cost) {
-  const auto value = [&](size_t o) {
-    const TrainingOption& option = options[o];
-    const double gain = frontier.gain(option.latency_us, option.estimate);
-    return gain < kNegligible ? 0 : gain / (by_cost ? option.full_cost : 1);
+namespace {
+
+/// Middles of seven parts of equal probability of a standard normal distribution.
+constexpr double kQuantiles[] = {-1.4652, -0.7916, -0.3661, 0, 0.3661, 0.7916, 1.4652};
+
+Belief belief_of(double log_error, double variance) {
+  const double error = std::min(1.0, std::exp(log_error));
+  return {1 - error, error * std::sqrt(variance)};
+}
+
+/// Index of training to a level.
+double index_of(const Frontier& frontier, const TrainingOption& option, size_t level) {
+  const TrainingOption::Level& to = option.levels[level];
+  const double full = option.levels.back().cost;
+  if (level + 1 == option.levels.size())
+    return frontier.gain(option.latency_us, belief_of(option.estimate.log_error, option.estimate.variance)) / full;
+  const double known = std::sqrt(std::max(0.0, option.estimate.variance - to.variance));
+  double sum = 0, taken = 0, best = 0;
+  const double part = 1.0 / std::size(kQuantiles);
+  for (double z : kQuantiles) {  // from the best outcome on
+    sum += part * frontier.gain(option.latency_us, belief_of(option.estimate.log_error + z * known, to.variance));
+    taken += part;
+    best = std::max(best, sum / (to.cost + taken * (full - to.cost)));
+  }
+  return best;
+}
+
+}  // namespace
+
+std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
+                                            double most) {
+  struct Entry {
+    double index;
+    size_t option, level;
+    bool operator<(const Entry& other) const {
+      return index != other.index ? index < other.index : option > other.option;  // ties: the first option
+    }
   };
-  // Gains only shrink as the frontier rises, so a value computed earlier is an upper bound.
-  std::priority_queue<std::pair<double, long>> queue;  // ties: the first option
-  for (size_t o = 0; o < options.size(); ++o) queue.emplace(value(o), -static_cast<long>(o));
-  std::vector<size_t> chosen;
+  double highest = 0;  // of full training
+  for (const TrainingOption& option : options)
+    highest = std::max(highest, index_of(frontier, option, option.levels.size() - 1));
+  const auto entry_of = [&](size_t o) {
+    Entry entry{0, o, options[o].levels.size() - 1};
+    for (size_t l = options[o].levels.size(); l-- > 0;) {
+      if (l + 1 < options[o].levels.size() && entry.index < kHopeless * highest) break;
+      if (options[o].levels[l].cost > most) continue;
+      const double index = index_of(frontier, options[o], l);
+      if (index > entry.index) entry = {index, o, l};
+    }
+    return entry;
+  };
+  // Gains only shrink as the frontier rises, so an index computed earlier is an upper bound.
+  std::priority_queue<Entry> queue;
+  for (size_t o = 0; o < options.size(); ++o) queue.push(entry_of(o));
+  std::vector<TrainingChoice> chosen;
   while (!queue.empty() && share > 0) {
-    const auto o = static_cast<size_t>(-queue.top().second);
+    const size_t o = queue.top().option;
     queue.pop();
-    if (options[o].cost > most) continue;
-    const double now = value(o);
-    if (now <= 0) continue;
-    if (!queue.empty() && now < queue.top().first) {
-      queue.emplace(now, -static_cast<long>(o));
+    const Entry now = entry_of(o);
+    if (now.index * options[o].levels.back().cost < kNegligible) continue;
+    if (!queue.empty() && now < queue.top()) {
+      queue.push(now);
       continue;
     }
-    chosen.push_back(o);
-    share -= options[o].cost;
-    most -= options[o].cost;
-    frontier.expect(options[o].latency_us, options[o].estimate);
+    chosen.push_back({o, now.level});
+    share -= options[o].levels[now.level].cost;
+    most -= options[o].levels[now.level].cost;
+    frontier.expect(options[o].latency_us, belief_of(options[o].estimate.log_error, options[o].estimate.variance));
   }
   return chosen;
 }
@@ -119,10 +166,12 @@ class SonarPlus : public Algorithm {
  public:
   explicit SonarPlus(const PolicyOptions& options)
       : rounds_(static_cast<int>(number_of(options, "rounds", 20, 2, 1000))),
-        growth_(number_of(options, "growth", 2, 1.1, 100)),
-        levels_(static_cast<int>(number_of(options, "levels", 0, 0, 10))),
+        growth_(number_of(options, "growth", 1.5, 1.1, 100)),
+        levels_(static_cast<int>(number_of(options, "levels", 4, 1, 10))),
+        looks_(number_of(options, "looks", 1, 0, 1) != 0),
+        contenders_(static_cast<int>(number_of(options, "contenders", 64, 0, 1e6))),
+        process_(number_of(options, "process", 1, 0, 1) != 0),
         start_(number_of(options, "start", 0.15, 0.01, 1)),
-        by_cost_(number_of(options, "by_cost", 1, 0, 1) != 0),
         latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
         features_(number_of(options, "features", 1, 0, 1) != 0),
         curves_(number_of(options, "curves", 1, 0, 1) != 0) {}
@@ -141,63 +190,88 @@ class SonarPlus : public Algorithm {
     plan.train_share = first && left > 1 ? remaining.train * start_ : remaining.train / left;
     std::vector<long> to(state.networks.size());
     for (size_t i : plan.members) to[i] = state.networks[i].steps;
-    const std::vector<double> latency = latencies(state);
-    const int level_count = state.rounds.empty() ? levels_for(state, remaining.train) : levels_of(state);
-    if (first)
-      sample(state, plan.members, latency, level_count, plan.train_share, remaining.train, to);
-    else
-      improve(state, plan.members, latency, level_count, plan.train_share, remaining.train, to);
+    const std::vector<double>& latency = forecast_of(state).latency_us;
+    if (first) {
+      sample(state, plan.members, latency, plan.train_share, remaining.train, to);
+    } else {
+      const Frontier frontier = observed_frontier(state);
+      const std::vector<TrainingOption> options = training_options(state, plan.members);
+      for (const TrainingChoice& choice : choose_training(options, frontier, plan.train_share, remaining.train))
+        to[options[choice.option].network] = options[choice.option].levels[choice.level].to_step;
+      if (contenders_ > 0 && state.round() >= kFocus * rounds_) plan.members = contenders(state, options, frontier, to);
+    }
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
     return plan;
   }
 
   std::vector<Objectives> estimates(const SearchState& state, const std::vector<size_t>& networks) const override {
-    const std::vector<double> latency = latencies(state);
+    const std::vector<double>& latency = forecast_of(state).latency_us;
+    const AccuracyForecast& forecast = forecast_of(state).accuracy;
     std::vector<Objectives> result;
-    const std::vector<AccuracyEstimate> accuracy = estimator(levels_of(state)).estimate_all(state, latency);
-    for (size_t i : networks) result.push_back({accuracy[i].accuracy, latency[i]});
+    for (size_t i : networks) result.push_back({forecast.networks[i].accuracy(), latency[i]});
     return result;
   }
 
   std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,
                              const std::vector<Objectives>& objectives) const override {
     if (state.round() + 1 < rounds_) return keep_all(members.size(), "kept");
-    std::vector<Objectives> observed = objectives;
-    for (size_t m = 0; m < members.size(); ++m) {
-      observed[m].accuracy = state.networks[members[m]].accuracy;
-      if (state.networks[members[m]].steps == 0) observed[m].latency_us = INFINITY;  // it is not an answer
-    }
-    const std::vector<bool> front = answers(observed, state.options);
-    if (std::find(front.begin(), front.end(), true) == front.end())
-      return keep_all(members.size(), "kept: no network is both trained and has a latency");
+    const std::vector<size_t> front = observed_front(state, members);
+    if (front.empty()) return keep_all(members.size(), "kept: no network is both trained and has a latency");
     std::vector<Verdict> verdicts(members.size());
     for (size_t m = 0; m < members.size(); ++m) {
       Verdict& verdict = verdicts[m];
-      verdict.kept = front[m];
-      verdict.rank = front[m] ? 0 : 1;
-      verdict.reason = front[m] ? "on the front of what was observed" : "dominated";
-      if (front[m]) continue;
+      verdict.kept = std::binary_search(front.begin(), front.end(), members[m]);
+      verdict.rank = verdict.kept ? 0 : 1;
+      verdict.reason = verdict.kept ? "on the front of what was observed" : "dominated";
+      if (verdict.kept) continue;
       for (size_t o = 0; o < members.size() && verdict.dominated_by < 0; ++o)
-        if (front[o] && observed[o].accuracy >= observed[m].accuracy &&
-            observed[o].latency_us <= observed[m].latency_us)
+        if (o != m && std::binary_search(front.begin(), front.end(), members[o]) &&
+            state.networks[members[o]].accuracy >= state.networks[members[m]].accuracy &&
+            objectives[o].latency_us <= objectives[m].latency_us)
           verdict.dominated_by = static_cast<int>(o);
     }
     return verdicts;
   }
 
- private:
-  RegressionEstimator estimator(int levels) const { return RegressionEstimator({growth_, levels, features_, curves_}); }
-  /// With a budget for few networks, an intermediate level costs more than it tells.
-  int levels_for(const SearchState& state, double budget) const {
-    if (levels_ > 0) return levels_;
-    double cost = 0;
-    for (size_t i = 0; i < state.networks.size(); ++i) cost += state.step_cost(i);
-    cost *= static_cast<double>(state.options.full_steps) / static_cast<double>(state.networks.size());
-    return budget < kFew * cost ? 1 : 2;
+  std::vector<size_t> result(const SearchState& state) const override {
+    return state.round() < rounds_ ? state.alive() : observed_front(state, state.alive());
   }
-  /// The same in all rounds: by the share of the first.
-  int levels_of(const SearchState& state) const {
-    return levels_for(state, state.rounds.empty() ? 0 : state.rounds.front().train_share / start_);
+
+ private:
+  /// What is predicted from the state as it stands.
+  struct Forecast {
+    std::vector<double> latency_us;
+    AccuracyForecast accuracy;
+  };
+  const Forecast& forecast_of(const SearchState& state) const {
+    const uint64_t print = fingerprint(state);
+    if (!forecast_ || print != forecast_print_) {
+      Forecast forecast;
+      forecast.latency_us = latencies(state);
+      forecast.accuracy = estimator().estimate(state, forecast.latency_us);
+      forecast_ = std::move(forecast);
+      forecast_print_ = print;
+    }
+    return *forecast_;
+  }
+  /// Of all that a forecast depends on.
+  static uint64_t fingerprint(const SearchState& state) {
+    uint64_t hash = 1469598103934665603u;  // FNV-1a
+    const auto add = [&](uint64_t value) { hash = (hash ^ value) * 1099511628211u; };
+    for (const NetworkState& network : state.networks) {
+      add(static_cast<uint64_t>(network.steps));
+      add(network.curve.size());
+      add(std::bit_cast<uint64_t>(network.accuracy));
+      add(std::bit_cast<uint64_t>(network.measured_us.value_or(-1)));
+    }
+    for (const SubgraphState& subgraph : state.subgraphs) {
+      add(std::bit_cast<uint64_t>(subgraph.best_us));
+      add(subgraph.curve.size() * 2 + subgraph.answered);
+    }
+    return hash;
+  }
+  RegressionEstimator estimator() const {
+    return RegressionEstimator({growth_, levels_, features_, curves_, process_});
   }
   std::vector<double> latencies(const SearchState& state) const {
     if (latency_model_ > 0) return fully_tuned_networks_us(state, latency_model_ > 1);
@@ -207,9 +281,10 @@ class SonarPlus : public Algorithm {
   }
 
   /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
-  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency,
-              int level_count, double share, double most, std::vector<long>& to) const {
-    const long level = training_levels(state.options.full_steps, growth_, level_count).front();
+  void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency, double share,
+              double most, std::vector<long>& to) const {
+    const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
+    const long level = levels[std::min(levels.size() - 1, size_t{1})];
     members.erase(std::remove_if(members.begin(), members.end(), [&](size_t i) { return !std::isfinite(latency[i]); }),
                   members.end());
     if (members.empty()) return;
@@ -231,37 +306,83 @@ class SonarPlus : public Algorithm {
     }
   }
 
-  void improve(const SearchState& state, const std::vector<size_t>& members, const std::vector<double>& latency,
-               int level_count, double share, double most, std::vector<long>& to) const {
-    const std::vector<long> levels = training_levels(state.options.full_steps, growth_, level_count);
-    const std::vector<AccuracyEstimate> accuracy = estimator(level_count).estimate_all(state, latency);
+  Frontier observed_frontier(const SearchState& state) const {
+    const std::vector<double>& latency = forecast_of(state).latency_us;
     Frontier frontier(latency, kGrid);
+    for (size_t i = 0; i < state.networks.size(); ++i)
+      if (std::isfinite(latency[i]) && state.networks[i].steps > 0)
+        frontier.add(latency[i], state.networks[i].accuracy);
+    return frontier;
+  }
+
+  std::vector<TrainingOption> training_options(const SearchState& state, const std::vector<size_t>& members) const {
+    const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
+    const auto& [latency, forecast] = forecast_of(state);
+    const bool last = state.round() + 1 >= rounds_;
     std::vector<TrainingOption> options;
-    for (size_t i = 0; i < state.networks.size(); ++i) {
-      const NetworkState& network = state.networks[i];
-      if (std::isfinite(latency[i]) && network.steps > 0) frontier.add(latency[i], network.accuracy);
-    }
     for (size_t i : members) {
       const NetworkState& network = state.networks[i];
       if (!std::isfinite(latency[i]) || network.steps >= state.options.full_steps) continue;
       TrainingOption option;
       option.network = i;
-      option.to_step = *std::upper_bound(levels.begin(), levels.end(), network.steps);
-      option.cost = state.step_cost(i) * static_cast<double>(option.to_step - network.steps);
-      option.full_cost = state.step_cost(i) * static_cast<double>(state.options.full_steps - network.steps);
       option.latency_us = latency[i];
-      option.estimate = accuracy[i];
-      options.push_back(option);
+      option.estimate = forecast.networks[i];
+      const double now = option.estimate.reached < 0 ? 1 : forecast.left[static_cast<size_t>(option.estimate.reached)];
+      for (size_t l = 0; l < levels.size(); ++l) {
+        if (levels[l] <= network.steps || (l + 1 < levels.size() && (last || !looks_))) continue;
+        option.levels.push_back({levels[l], state.step_cost(i) * static_cast<double>(levels[l] - network.steps),
+                                 option.estimate.variance * (now > 0 ? std::min(1.0, forecast.left[l] / now) : 0)});
+      }
+      options.push_back(std::move(option));
     }
-    for (size_t o : choose_training(options, frontier, share, most, by_cost_))
-      to[options[o].network] = options[o].to_step;
+    return options;
   }
 
+  /// Those to tune for: what is trained now, what holds the frontier, and what has the highest indices.
+  std::vector<size_t> contenders(const SearchState& state, const std::vector<TrainingOption>& options,
+                                 const Frontier& frontier, const std::vector<long>& to) const {
+    std::vector<bool> in(state.networks.size());
+    for (size_t i : observed_front(state, state.alive())) in[i] = true;
+    std::vector<std::pair<double, size_t>> order;
+    for (const TrainingOption& option : options) {
+      if (to[option.network] > state.networks[option.network].steps) in[option.network] = true;
+      order.emplace_back(-index_of(frontier, option, option.levels.size() - 1), option.network);
+    }
+    std::sort(order.begin(), order.end());
+    for (size_t k = 0; k < order.size() && k < static_cast<size_t>(contenders_); ++k) in[order[k].second] = true;
+    std::vector<size_t> result;
+    for (size_t i : state.alive())
+      if (in[i]) result.push_back(i);
+    return result;
+  }
+
+  /// Of the networks trained, those that none as accurate beats in latency by more than the margin.
+  std::vector<size_t> observed_front(const SearchState& state, const std::vector<size_t>& networks) const {
+    const std::vector<double>& latency = forecast_of(state).latency_us;
+    std::vector<size_t> order, front;
+    for (size_t i : networks)
+      if (state.networks[i].steps > 0 && std::isfinite(latency[i])) order.push_back(i);
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return latency[a] < latency[b]; });
+    double best = -1;
+    size_t next = 0;
+    for (size_t i : order) {
+      while (latency[order[next]] < latency[i] * (1 - kMargin))
+        best = std::max(best, state.networks[order[next++]].accuracy);
+      if (state.networks[i].accuracy > best) front.push_back(i);
+    }
+    std::sort(front.begin(), front.end());
+    return front;
+  }
+
+  mutable std::optional<Forecast> forecast_;  // of the state with this print; saves time only
+  mutable uint64_t forecast_print_ = 0;
   int rounds_;
   double growth_;
   int levels_;
+  bool looks_;
+  int contenders_;
+  bool process_;
   double start_;
-  bool by_cost_;
   int latency_model_;
   bool features_, curves_;
 };

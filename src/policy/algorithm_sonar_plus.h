@@ -7,6 +7,11 @@
 
 namespace sonar {
 
+/// An accuracy as the search believes it: normal.
+struct Belief {
+  double mean = 0, deviation = 0;
+};
+
 /// The best accuracy observed at or under a latency, on a grid of latencies, and what training could add to it.
 class Frontier {
  public:
@@ -16,9 +21,9 @@ class Frontier {
   void add(double latency_us, double accuracy);
   /// Expected rise of the mean over the grid if a network of this latency had an accuracy from a normal distribution
   /// (expected improvement: Jones, Schonlau, Welch 1998, equation 15).
-  double gain(double latency_us, const AccuracyEstimate& estimate) const;
+  double gain(double latency_us, const Belief& belief) const;
   /// Raises the frontier by the expected improvement, at each point of the grid.
-  void expect(double latency_us, const AccuracyEstimate& estimate);
+  void expect(double latency_us, const Belief& belief);
   /// At a latency.
   double at(double latency_us) const { return best_[first(latency_us)]; }
 
@@ -28,20 +33,28 @@ class Frontier {
   std::vector<double> best_;
 };
 
-/// What could be trained, as `choose_training` sees it.
+/// A network that could be trained, as `choose_training` sees it.
 struct TrainingOption {
   size_t network = 0;
-  long to_step = 0;      // this round
-  double cost = 0;       // of it
-  double full_cost = 0;  // to full training
   double latency_us = 0;
   AccuracyEstimate estimate;  // after full training
+  struct Level {
+    long to_step = 0;
+    double cost = 0;      // from now to there
+    double variance = 0;  // of the estimate that is left when it has been reached
+  };
+  std::vector<Level> levels;  // rising; the last is full training
 };
 
-/// Indices of the options to take, in order: each time the one with the highest gain for its weight, as if those taken
-/// had turned out as expected, until they have used up `share`; the last may overdraw it, all together not `most`.
-/// `by_cost`: the weight is the cost of full training; otherwise 1.
-std::vector<size_t> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
-                                    double most, bool by_cost);
+struct TrainingChoice {
+  size_t option = 0, level = 0;
+};
+
+/// What to train, in order: each time the option and level with the highest index, as if those taken had turned out as
+/// expected, until they have used up `share`; the last may overdraw it, all together not `most`. The index of full
+/// training is its gain over its cost. Of a lower level it is the price per unit of cost at which training to that
+/// level, and beyond it only if the gain then expected is worth that price, neither gains nor loses (Weitzman 1979).
+std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& options, Frontier frontier, double share,
+                                            double most);
 
 }  // namespace sonar

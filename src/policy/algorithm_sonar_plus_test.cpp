@@ -31,11 +31,18 @@ TEST(Frontier, GainIsTheMeanRiseOverTheGrid) {
   EXPECT_EQ(frontier.at(100), 0.8);
 }
 
+/// Known to end at `accuracy`.
 TrainingOption option(double latency, double accuracy, double cost) {
   TrainingOption result;
   result.latency_us = latency;
-  result.estimate = {accuracy, 0};
-  result.cost = result.full_cost = cost;
+  result.estimate = {std::log(1 - accuracy), 0, -1};
+  result.levels = {{100, cost, 0}};
+  return result;
+}
+
+std::vector<size_t> options_of(const std::vector<TrainingChoice>& choices) {
+  std::vector<size_t> result;
+  for (const TrainingChoice& choice : choices) result.push_back(choice.option);
   return result;
 }
 
@@ -44,22 +51,37 @@ TEST(ChooseTraining, OneOfTwoAlikeAndNoneThatAddsNothing) {
   frontier.add(1, 0.2);
   const std::vector<TrainingOption> options = {option(1, 0.5, 1), option(1, 0.49, 1), option(100, 0.9, 1),
                                                option(10, 0.1, 1)};
-  EXPECT_EQ(choose_training(options, frontier, 10, 10, true), (std::vector<size_t>{0, 2}));
+  EXPECT_EQ(options_of(choose_training(options, frontier, 10, 10)), (std::vector<size_t>{0, 2}));
 }
 
-TEST(ChooseTraining, GainForItsCostAndGainAlone) {
+TEST(ChooseTraining, GainForItsCost) {
   const Frontier frontier({1, 100}, 3);
   const std::vector<TrainingOption> options = {option(1, 0.9, 10), option(1, 0.6, 1)};
-  EXPECT_EQ(choose_training(options, frontier, 1, 10, true), (std::vector<size_t>{1}));
-  EXPECT_EQ(choose_training(options, frontier, 1, 10, false), (std::vector<size_t>{0}));
+  EXPECT_EQ(options_of(choose_training(options, frontier, 1, 10)), (std::vector<size_t>{1}));
 }
 
 TEST(ChooseTraining, TheLastMayOverdrawTheShareNotTheBudget) {
   const Frontier frontier({1, 100}, 3);
   const std::vector<TrainingOption> options = {option(1, 0.5, 4), option(10, 0.7, 4), option(100, 0.9, 4)};
-  EXPECT_EQ(choose_training(options, frontier, 5, 100, false).size(), 2u);
-  EXPECT_EQ(choose_training(options, frontier, 5, 7, false).size(), 1u);
-  EXPECT_TRUE(choose_training(options, frontier, 5, 3, false).empty());
+  EXPECT_EQ(choose_training(options, frontier, 5, 100).size(), 2u);
+  EXPECT_EQ(choose_training(options, frontier, 5, 7).size(), 1u);
+  EXPECT_TRUE(choose_training(options, frontier, 5, 3).empty());
+}
+
+// Two networks of which one look tells all or nothing, each likely to end below the frontier.
+TEST(ChooseTraining, ALowerLevelIsChosenWhenItTellsEnoughForItsCost) {
+  Frontier frontier({1, 100}, 3);
+  frontier.add(1, 0.9);
+  TrainingOption uncertain = option(1, 0.9, 100);
+  uncertain.estimate.variance = 0.04;
+  uncertain.levels = {{10, 10, 0}, {100, 100, 0}};  // a tenth of the cost tells all
+  const std::vector<TrainingChoice> told = choose_training({uncertain}, frontier, 1, 1000);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].level, 0u);
+  uncertain.levels[0].variance = 0.04;  // it tells nothing
+  const std::vector<TrainingChoice> blind = choose_training({uncertain}, frontier, 1, 1000);
+  ASSERT_EQ(blind.size(), 1u);
+  EXPECT_EQ(blind[0].level, 1u);
 }
 
 PolicyOptions options_of(const std::string& algorithm, uint64_t seed = 1) {
@@ -165,7 +187,9 @@ TEST(SonarPlus, ReturnsTheFrontOfWhatItTrained) {
   for (size_t a : outcome.result) EXPECT_GT(outcome.accuracy[a], 0) << a << " was not trained";
   for (size_t a : outcome.result)
     for (size_t b : outcome.result)
-      EXPECT_FALSE(world.latency[a] < world.latency[b] && outcome.accuracy[a] >= outcome.accuracy[b]) << a << " " << b;
+      // Latencies within a tenth of each other count as mistakable.
+      EXPECT_FALSE(world.latency[a] < 0.89 * world.latency[b] && outcome.accuracy[a] >= outcome.accuracy[b])
+          << a << " " << b;
   EXPECT_LT(outcome.result.size(), 40u);
 }
 

@@ -16,6 +16,7 @@ constexpr double kWide = 3;        // highest over lowest value of a feature tha
 /// A key without its numbers, and the logarithms of its numbers.
 std::pair<std::string, std::vector<double>> parsed(const std::string& key) {
   std::pair<std::string, std::vector<double>> result;
+  result.second.reserve(8);
   for (size_t i = 0; i < key.size();) {
     if (!std::isdigit(static_cast<unsigned char>(key[i]))) {
       result.first += key[i++];
@@ -121,10 +122,12 @@ std::vector<double> fully_tuned_networks_us(const SearchState& state, bool featu
   }
   if (rows.size() < 4 * kLeastAlike || rows[0].empty()) return result;
   const Ridge ridge(rows, values);
+  std::vector<double> shown_us;
+  for (size_t s = 0; s < subgraph_us.size(); ++s)
+    shown_us.push_back(std::isfinite(subgraph_us[s]) ? subgraph_us[s] * shown(state.subgraphs[s], full) : 0);
   for (size_t r = 0; r < rows.size(); ++r) {
     double sure = 0;  // of its latency, the part that its subgraphs have shown themselves
-    for (auto [s, count] : state.networks[places[r]].subgraphs)
-      sure += count * subgraph_us[s] * shown(state.subgraphs[s], full);
+    for (auto [s, count] : state.networks[places[r]].subgraphs) sure += count * shown_us[s];
     sure /= std::exp(values[r]);
     const double predicted = ridge.mean(rows[r]);
     result[places[r]] = std::exp(predicted + sure * (values[r] - predicted));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "policy/estimator_latency.h"
+#include "policy/estimator_process.h"
 #include "policy/estimator_ridge.h"
 
 namespace sonar {
@@ -12,6 +13,8 @@ namespace {
 constexpr double kLeastError = 1e-4;       // 1 - accuracy is taken to be no less
 constexpr double kUnknownDeviation = 0.3;  // of log(1 - accuracy), without networks to learn from
 constexpr size_t kLeastNetworks = 5;       // to learn from
+constexpr double kPriorDeviation = 0.2;    // of log(1 - accuracy), of an untrained network
+constexpr double kPriorWeight = 5;         // networks that the prior counts for
 
 double log_error(double accuracy) { return std::log(std::max(kLeastError, 1 - accuracy)); }
 
@@ -73,72 +76,99 @@ std::vector<long> training_levels(long full_steps, double growth, int levels) {
   return result;
 }
 
-std::vector<AccuracyEstimate> RegressionEstimator::estimate_all(const SearchState& state,
-                                                                const std::vector<double>& latency_us) const {
+double AccuracyEstimate::accuracy() const { return 1 - std::min(1.0, std::exp(log_error)); }
+
+AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const std::vector<double>& latency_us) const {
   const size_t n = state.networks.size();
-  const std::vector<long> levels =
-      training_levels(state.options.full_steps, options_.growth, options_.curves ? options_.levels : 1);
+  const std::vector<long> levels = training_levels(state.options.full_steps, options_.growth, options_.levels);
   const auto top = static_cast<int>(levels.size()) - 1;
   const Rows features = features_of(state, latency_us, options_.features);
   std::vector<int> reached(n, -1);
   std::vector<Normal> final(n);
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < n; ++i)
     while (reached[i] < top && state.networks[i].steps >= levels[static_cast<size_t>(reached[i] + 1)]) ++reached[i];
-    if (reached[i] == top) final[i] = {log_error(state.networks[i].accuracy), 0};
-  }
-  for (int level = top - 1; level >= -1; --level) {
-    const auto row_of = [&](size_t i) {
-      std::vector<double> row = features[i];
-      if (level >= 0) {
-        const auto [best, last] = accuracies_at(state.networks[i], levels[static_cast<size_t>(level)]);
-        row.push_back(log_error(best));
-        row.push_back(best);
-        row.push_back(log_error(last));
+  std::vector<double> by_features;  // of the pass before
+  std::vector<double> left(levels.size() + 1, 0);
+  for (int pass = 0; pass < 2; ++pass) {
+    for (size_t i = 0; i < n; ++i)
+      if (reached[i] == top) final[i] = {log_error(state.networks[i].accuracy), 0};
+    std::vector<double> predicted(n);
+    for (int level = top - 1; level >= -1; --level) {
+      const auto row_of = [&](size_t i) {
+        std::vector<double> row;
+        if (level < 0 || by_features.empty())
+          row = features[i];
+        else
+          row = {by_features[i]};
+        if (level >= 0 && options_.curves) {
+          const long step = levels[static_cast<size_t>(level)];
+          const auto [best, last] = accuracies_at(state.networks[i], step);
+          row.push_back(log_error(best));
+          row.push_back(log_error(last));
+          row.push_back(log_error(accuracies_at(state.networks[i], step / 2).first));
+          if (!by_features.empty()) row.push_back(log_error(accuracies_at(state.networks[i], step / 4).first));
+        }
+        return row;
+      };
+      Rows rows;
+      std::vector<double> values;
+      double uncertain = 0;
+      for (size_t i = 0; i < n; ++i) {
+        if (reached[i] <= level) continue;
+        rows.push_back(row_of(i));
+        values.push_back(final[i].mean);
+        uncertain += final[i].variance;
       }
-      return row;
-    };
-    Rows rows;
-    std::vector<double> values;
-    double uncertain = 0;
-    for (size_t i = 0; i < n; ++i) {
-      if (reached[i] <= level) continue;
-      rows.push_back(row_of(i));
-      values.push_back(final[i].mean);
-      uncertain += final[i].variance;
-    }
-    const bool learnt = values.size() >= kLeastNetworks;
-    double mean = 0;
-    for (double value : values) mean += value / static_cast<double>(values.size());
-    if (!values.empty()) uncertain /= static_cast<double>(values.size());
-    std::vector<Ridge> ridge;
-    if (learnt) ridge.emplace_back(rows, values);
-    for (size_t i = 0; i < n; ++i) {
-      if (reached[i] != level) continue;
-      const double bound = log_error(state.networks[i].accuracy);
-      Normal normal;
+      const bool learnt = values.size() >= kLeastNetworks;
+      double mean = 0;
+      for (double value : values) mean += value / static_cast<double>(values.size());
+      if (!values.empty()) uncertain /= static_cast<double>(values.size());
+      std::vector<Ridge> ridge;
+      std::vector<GaussianProcess> process;
+      double variance = 0;
+      const double seen = level < 0 ? 0
+                                    : static_cast<double>(levels[static_cast<size_t>(level)]) /
+                                          static_cast<double>(state.options.full_steps);
+      const double prior = kPriorDeviation * kPriorDeviation * (1 - seen);
       if (learnt) {
-        const Ridge::Prediction prediction = ridge[0].predict(row_of(i));
-        normal = {prediction.mean, prediction.variance + uncertain};
+        ridge.emplace_back(rows, values);
+        variance = ridge[0].variance();
+        if (options_.process && level >= 0 && !by_features.empty()) {
+          process.emplace_back(rows, ridge[0].leave_one_out(), 3, 1);
+          variance = 0;
+          for (double e : process[0].leave_one_out()) variance += e * e / static_cast<double>(values.size());
+        }
+        const auto m = static_cast<double>(values.size());
+        variance = (m * variance + kPriorWeight * prior) / (m + kPriorWeight);
       } else {
-        const double spread = kUnknownDeviation * (level >= 0 ? 1 : 2);
-        normal = {level >= 0 || values.empty() ? bound - spread : mean, spread * spread};
+        variance = prior;
       }
-      final[i] = state.networks[i].steps > 0 ? below(normal, bound) : normal;
+      variance += uncertain;
+      left[static_cast<size_t>(level + 1)] = variance;
+      for (size_t i = 0; i < n; ++i) {
+        if (level < 0 && learnt) predicted[i] = ridge[0].mean(features[i]);
+        if (reached[i] != level) continue;
+        const double bound = log_error(state.networks[i].accuracy);
+        Normal normal;
+        if (learnt) {
+          const std::vector<double> row = row_of(i);
+          normal = {ridge[0].mean(row), variance};
+          if (!process.empty()) normal.mean += process[0].mean(row);
+        } else {
+          const double spread = kUnknownDeviation * (level >= 0 ? 1 : 2);
+          normal = {level >= 0 || values.empty() ? bound - spread : mean, spread * spread};
+        }
+        final[i] = state.networks[i].steps > 0 ? below(normal, bound) : normal;
+      }
+      if (level < 0 && learnt) by_features = predicted;
     }
   }
-  std::vector<AccuracyEstimate> result;
-  for (size_t i = 0; i < n; ++i) {
-    const double error = std::min(1.0, std::exp(final[i].mean));
-    result.push_back({1 - error, error * std::sqrt(std::max(0.0, final[i].variance))});
-  }
-  return result;
-}
-
-std::vector<AccuracyEstimate> RegressionEstimator::estimate(const SearchState& state,
-                                                            const std::vector<size_t>& networks) const {
-  const std::vector<AccuracyEstimate> all = estimate_all(state, fully_tuned_networks_us(state, options_.features));
-  std::vector<AccuracyEstimate> result;
-  for (size_t i : networks) result.push_back(all[i]);
+  AccuracyForecast result;
+  for (size_t i = 0; i < n; ++i)
+    result.networks.push_back({final[i].mean, std::max(0.0, final[i].variance), reached[i]});
+  for (size_t l = 1; l < left.size(); ++l) result.left.push_back(std::min(1.0, left[l] / left[0]));
+  result.left.back() = 0;
+  for (size_t l = result.left.size(); l-- > 1;) result.left[l - 1] = std::max(result.left[l - 1], result.left[l]);
   return result;
 }
 

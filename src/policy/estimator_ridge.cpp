@@ -9,7 +9,21 @@
 namespace sonar {
 namespace {
 
-/// Inverse of a symmetric positive definite matrix by Cholesky's factors.
+std::vector<double> times(const Rows& a, const std::vector<double>& x) {
+  std::vector<double> result(a.size(), 0);
+  for (size_t i = 0; i < a.size(); ++i)
+    for (size_t j = 0; j < x.size(); ++j) result[i] += a[i][j] * x[j];
+  return result;
+}
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+}  // namespace
+
 Rows inverse_of(Rows a) {
   const size_t n = a.size();
   for (size_t j = 0; j < n; ++j) {
@@ -38,21 +52,6 @@ Rows inverse_of(Rows a) {
     }
   return result;
 }
-
-std::vector<double> times(const Rows& a, const std::vector<double>& x) {
-  std::vector<double> result(a.size(), 0);
-  for (size_t i = 0; i < a.size(); ++i)
-    for (size_t j = 0; j < x.size(); ++j) result[i] += a[i][j] * x[j];
-  return result;
-}
-
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  double sum = 0;
-  for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
-  return sum;
-}
-
-}  // namespace
 
 Ridge::Ridge(const Rows& rows, const std::vector<double>& y) {
   if (rows.empty() || rows.size() != y.size()) throw InternalError("Ridge: one value is needed for each row");
@@ -86,14 +85,22 @@ Ridge::Ridge(const Rows& rows, const std::vector<double>& y) {
     Rows inverse = inverse_of(std::move(a));
     std::vector<double> weights = times(inverse, right);
     double error = 0;
+    std::vector<double> residuals(n);
     for (size_t i = 0; i < n; ++i) {
-      const double leverage = std::min(0.99, 1 / n_ + dot(x[i], times(inverse, x[i])));
-      const double residual = (y[i] - intercept_ - dot(weights, x[i])) / (1 - leverage);
-      error += residual * residual / n_;
+      double form = 1 / n_;  // x' inverse x
+      for (size_t j = 0; j < p; ++j) {
+        double row = inverse[j][j] * x[i][j] / 2;
+        for (size_t k = 0; k < j; ++k) row += inverse[j][k] * x[i][k];
+        form += 2 * x[i][j] * row;
+      }
+      const double leverage = std::min(0.99, form);
+      residuals[i] = (y[i] - intercept_ - dot(weights, x[i])) / (1 - leverage);
+      error += residuals[i] * residuals[i] / n_;
     }
     if (n <= 1 || error < variance_) {
       variance_ = error;
       weights_ = std::move(weights);
+      leave_one_out_ = std::move(residuals);
       inverse_ = std::move(inverse);
     }
     if (n > 20 * p) break;  // the penalty hardly matters
@@ -106,7 +113,11 @@ std::vector<double> Ridge::standardised(const std::vector<double>& row) const {
   return result;
 }
 
-double Ridge::mean(const std::vector<double>& row) const { return intercept_ + dot(weights_, standardised(row)); }
+double Ridge::mean(const std::vector<double>& row) const {
+  double sum = intercept_;
+  for (size_t j = 0; j < row.size(); ++j) sum += weights_[j] * (row[j] - centre_[j]) * scale_[j];
+  return sum;
+}
 
 Ridge::Prediction Ridge::predict(const std::vector<double>& row) const {
   const std::vector<double> x = standardised(row);

@@ -4,6 +4,7 @@
 
 #include "model/random.h"
 #include "policy/estimator_latency.h"
+#include "policy/estimator_process.h"
 #include "policy/estimator_regression.h"
 #include "policy/estimator_ridge.h"
 
@@ -40,6 +41,23 @@ TEST(Ridge, MoreFeaturesThanRowsAndPureNoiseStayNearTheMean) {
   EXPECT_GT(predicted, 3.5);
   EXPECT_LT(predicted, 6.5);
   EXPECT_NEAR(Ridge({{1.0}}, {4}).predict({9}).mean, 4, 1e-12);
+}
+
+TEST(GaussianProcess, FollowsACurveAndReturnsToZeroFarAway) {
+  Rows rows;
+  std::vector<double> y;
+  for (int i = 0; i < 40; ++i) {
+    rows.push_back({i / 10.0});
+    y.push_back(std::sin(i / 10.0));
+  }
+  const GaussianProcess process(rows, y, 1, 1e-3);
+  EXPECT_NEAR(process.mean({1.55}), std::sin(1.55), 0.01);
+  EXPECT_NEAR(process.mean({40}), 0, 1e-6);
+  for (double error : process.leave_one_out()) EXPECT_NEAR(error, 0, 0.15);
+  // One point: y K / (K + noise), and without it 0.
+  const GaussianProcess one({{2.0}}, {3}, 1, 0.5);
+  EXPECT_NEAR(one.mean({2}), 3 / 1.5, 1e-12);
+  EXPECT_NEAR(one.leave_one_out()[0], 3, 1e-12);
 }
 
 SubgraphState subgraph(const std::string& key, std::vector<TuningSample> curve) {
@@ -108,17 +126,18 @@ void train(NetworkState& network, long steps) {
 TEST(RegressionEstimator, UntrainedNetworksFollowTheirFeatures) {
   SearchState state = line(40);
   for (size_t i = 0; i < 40; i += 2) train(state.networks[i], 300);
-  const RegressionEstimator estimator({});
-  const auto estimates = estimator.estimate(state, {0, 1, 21, 39});
-  EXPECT_EQ(estimates[0].accuracy, truth(state.networks[0]));  // trained in full: what was observed
-  EXPECT_EQ(estimates[0].deviation, 0);
-  for (size_t e : {1, 2, 3}) {
-    EXPECT_NEAR(estimates[e].accuracy, truth(state.networks[e == 1 ? 1 : e == 2 ? 21 : 39]), 0.06);
-    EXPECT_GT(estimates[e].deviation, 0);
-    EXPECT_LT(estimates[e].deviation, 0.1);
+  const AccuracyForecast forecast = RegressionEstimator({}).estimate(state, std::vector<double>(40, 3));
+  EXPECT_NEAR(forecast.networks[0].accuracy(), truth(state.networks[0]), 1e-12);  // trained in full: as observed
+  EXPECT_EQ(forecast.networks[0].variance, 0);
+  for (size_t i : {1, 21, 39}) {
+    EXPECT_NEAR(forecast.networks[i].accuracy(), truth(state.networks[i]), 0.06);
+    EXPECT_GT(forecast.networks[i].variance, 0);
+    EXPECT_LT(forecast.networks[i].variance, 0.1);
   }
-  EXPECT_LT(estimates[1].accuracy, estimates[2].accuracy);
-  EXPECT_LT(estimates[2].accuracy, estimates[3].accuracy);
+  EXPECT_LT(forecast.networks[1].accuracy(), forecast.networks[21].accuracy());
+  EXPECT_LT(forecast.networks[21].accuracy(), forecast.networks[39].accuracy());
+  EXPECT_EQ(forecast.left.back(), 0);
+  for (size_t l = 1; l < forecast.left.size(); ++l) EXPECT_LE(forecast.left[l], forecast.left[l - 1]);
 }
 
 TEST(RegressionEstimator, ANetworkIsNeverPredictedBelowWhatWasObserved) {
@@ -128,7 +147,7 @@ TEST(RegressionEstimator, ANetworkIsNeverPredictedBelowWhatWasObserved) {
   lucky.curve = {{50, 0.95, 50}};
   lucky.steps = 50;
   lucky.accuracy = 0.95;
-  EXPECT_GE(RegressionEstimator({}).estimate(state, {1})[0].accuracy, 0.95);
+  EXPECT_GE(RegressionEstimator({}).estimate(state, std::vector<double>(40, 3)).networks[1].accuracy(), 0.95);
 }
 
 TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
@@ -136,10 +155,11 @@ TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
   state.feature_names.clear();
   for (NetworkState& network : state.networks) network.features.clear();
   const auto all_finite = [&] {
-    for (const AccuracyEstimate& e : RegressionEstimator({}).estimate(state, {0, 1, 2, 3, 4, 5})) {
-      EXPECT_TRUE(std::isfinite(e.accuracy) && std::isfinite(e.deviation));
-      EXPECT_GE(e.accuracy, 0);
-      EXPECT_LE(e.accuracy, 1);
+    const std::vector<double> latency = fully_tuned_networks_us(state, true);
+    for (const AccuracyEstimate& e : RegressionEstimator({}).estimate(state, latency).networks) {
+      EXPECT_TRUE(std::isfinite(e.accuracy()) && std::isfinite(e.variance));
+      EXPECT_GE(e.accuracy(), 0);
+      EXPECT_LE(e.accuracy(), 1);
     }
   };
   all_finite();  // nothing known at all
