@@ -207,7 +207,8 @@ void read_networks(const RunStore& store, ReportData& data, SubgraphIndex& subgr
     if (round == round_index.end() || !view) continue;
     RoundView& in_round = data.rounds[round->second];
     ++(decision.kept ? in_round.kept : in_round.dropped);
-    view->objectives = decision.objectives;
+    // The accuracy stays the one observed: what a decision stood on may have been predicted.
+    view->objectives.latency_us = decision.objectives.latency_us;
     view->alive = decision.kept;
     view->round = in_round.ordinal;
     view->rank = decision.rank;
