@@ -20,7 +20,8 @@ DepthwiseSchedule decode_depthwise(const Knobs& k) {
           .taps = static_cast<DepthwiseTaps>(k[8]),
           .packed = k[9] == 1,
           .unroll_tiles = k[10] == 1,
-          .parallel = k[11] == 1};
+          .parallel = k[11] == 1,
+          .avx2 = k[12] == 1};
 }
 
 namespace {
@@ -32,7 +33,8 @@ constexpr int kLatency = 4;      // cycles of a multiply-add
 
 class DepthwiseSpace : public ProgramSpace {
  public:
-  DepthwiseSpace(const Subgraph& subgraph, const Target& target) : subgraph_(subgraph), target_(target) {
+  DepthwiseSpace(const Subgraph& subgraph, const Target& target)
+      : subgraph_(subgraph), target_(target), avx2_(narrower(target)) {
     if (subgraph.in_channels != subgraph.out_channels)
       throw UserError(subgraph.key() + ": a depthwise convolution has as many output channels as input channels");
     const std::vector<int> vectors = inside_vectors(target, channels());
@@ -49,6 +51,7 @@ class DepthwiseSpace : public ProgramSpace {
         {"packed", {0, 1}},
         {"unroll_tiles", {0, 1}},
         {"parallel", parallel_values(target)},
+        {"avx2", avx2_values(target)},
     };
   }
 
@@ -59,7 +62,7 @@ class DepthwiseSpace : public ProgramSpace {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const DepthwiseSchedule s = decode_depthwise(knobs);
     if (s.tile() > channels()) return "the tile has more channels than the input";
-    if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
+    if (accumulators(s) > target(s).registers) return "the tile's accumulators exceed the vector registers";
     if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
     if (unrolled(s) * copies(s) > kMaxUnrolledOfAllCopies)
       return "too many unrolled multiply-adds in the copies of the loops";
@@ -82,6 +85,8 @@ class DepthwiseSpace : public ProgramSpace {
       return "a single channel tile leaves no order to choose";
     return "";
   }
+
+  bool for_avx2(const Knobs& knobs) const override { return decode_depthwise(knobs).avx2; }
 
   Knobs default_program() const override {
     // Kernel rows outside the input cost nothing and first and last columns are apart, so the tile runs without checks.
@@ -152,7 +157,7 @@ class DepthwiseSpace : public ProgramSpace {
     const double tiles = computed / (double(s.tile()) * s.tile_width * s.tile_height);
     const TileCost cost = tile_cost(s);
     const double set = shared_lines(s);
-    f.push_back(accumulators(s) / float(target_.registers));
+    f.push_back(accumulators(s) / float(target(s).registers));
     f.push_back(log2_of(unrolled(s)));
     f.push_back(log2_of(double(unrolled(s)) * copies(s)));
     f.push_back(float(cost.multiply_adds / cost.loads));
@@ -180,7 +185,7 @@ class DepthwiseSpace : public ProgramSpace {
   };
   TileCost tile_cost(const DepthwiseSchedule& s) const {
     const int kernel = subgraph_.kernel, stride = subgraph_.stride, pixels = accumulators(s);
-    const double native = ceil_div(s.vector, target_.vector_floats) * s.tile_vectors;
+    const double native = ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors;
     const double columns = (s.tile_width - 1) * stride + kernel;
     const double rows = s.unroll_rows ? (s.tile_height - 1) * stride + kernel : s.tile_height * kernel;
     const double inputs = native * columns * rows;
@@ -221,9 +226,10 @@ class DepthwiseSpace : public ProgramSpace {
       bytes *= 1 + double(kLineFloats) / std::max(s.tile(), kLineFloats);
     return bytes;
   }
+  const Target& target(const DepthwiseSchedule& s) const { return s.avx2 ? avx2_ : target_; }
   int channels() const { return subgraph_.out_channels; }
   int accumulators(const DepthwiseSchedule& s) const {
-    return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
+    return ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
   }
   /// Of the tile in the code, where loops are split into edges and interior.
   int copies(const DepthwiseSchedule& s) const {
@@ -238,7 +244,7 @@ class DepthwiseSpace : public ProgramSpace {
   }
 
   Subgraph subgraph_;
-  Target target_;
+  Target target_, avx2_;
   std::vector<KnobSpec> specs_;
 };
 
