@@ -23,7 +23,9 @@ constexpr double kOverlap = 0.1;     // of the lesser of work and transfer: what
 constexpr double kTileStart = 20;    // cycles until a tile's first multiply-adds flow
 constexpr double kRowStart = 8;      // likewise for a row of the kernel whose loop is not unrolled
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
-constexpr double kCopy = 3;              // cycles to copy a vector with checks for the border
+constexpr double kCopy = 4;              // cycles to copy a vector with checks for the border
+constexpr double kInputRow = 0.75;       // cycles for each further row of the input that a tile reads
+constexpr double kSplitTaps = 1.2;       // of multiply-adds of several taps, where whole vectors are split
 
 // Vector operations of a tile's transform, loads and stores included, per point.
 constexpr double kInputTransform = 7, kOutputTransform = 4;
@@ -99,7 +101,8 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double needed = accumulators + vectors + (vectors == 1 && s.lane_taps == 1 ? 0 : 1);
   const double spilled = std::max(0.0, needed - target.registers);
   const double units = s.vector < target.vector_floats ? kUnits : target.native_units;
-  const double operations = std::max(accumulators / units, kLatency + kSlack / units) + kSpill * spilled;
+  const double slower = s.lane_taps > 1 && target.native_units == 1 ? kSplitTaps : 1;
+  const double operations = slower * std::max(accumulators / units, kLatency + kSlack / units) + kSpill * spilled;
   // Several taps are broadcast by a load of a whole vector each.
   const double broadcasts = s.lane_taps == 1 ? pixels : pixels * kUnits / units;
   const double loads = (vectors * kUnits / units + broadcasts + 2 * spilled) / kUnits;
@@ -141,7 +144,7 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double last = activation_operations(subgraph.activation) * (1 - hidden / 2) + horizontal + subgraph.residual;
   const bool row_loop = shape.kernel > 1 && s.kernel_rows == ConvKernelRows::outer_loop;
   e.rest = tiles * ((1 - hidden) * (kTileStart + accumulators * 2 / units) + accumulators * last / units +
-                    (row_loop ? shape.kernel * kRowStart : 0));
+                    kInputRow * (s.tile_height - 1) * shape.row_step + (row_loop ? shape.kernel * kRowStart : 0));
   if (subgraph.padding > 0 && !is_inlined(s.padding)) {
     // Copies of tiles and rows overlap, and are made again for every group of channels.
     double copies = 1;

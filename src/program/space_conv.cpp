@@ -49,10 +49,9 @@ ConvSchedule decode_conv(const Knobs& k) {
           .group = k[9],
           .band = k[10],
           .block_is_tile = k[11] == 1,
-          .tiles_at_once = k[12],
-          .parallel = k[13] == 1,
-          .winograd = k[14],
-          .avx2 = k[15] == 1};
+          .parallel = k[12] == 1,
+          .winograd = k[13],
+          .avx2 = k[14] == 1};
 }
 
 namespace {
@@ -86,7 +85,6 @@ class ConvSpace : public ProgramSpace {
          merged(up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64}, (one_row ? shape_.out_width : shape_.out_height) - 1),
                 winograd_bands(subgraph))},
         {"block_is_tile", {0, 1}},
-        {"tiles_at_once", {1, 2, 3, 4}},
         {"parallel", parallel_values(target)},
         {"winograd", winograd_values(subgraph)},
         {"avx2", avx2_values(target)},
@@ -120,7 +118,6 @@ class ConvSpace : public ProgramSpace {
         (s.tile_vectors == 1 || ceil_div(shape_.out_channels, s.vector_channels()) % s.tile_vectors != 0))
       return s.tile_vectors == 1 ? "packing by vector is packing by tile when a tile is one vector"
                                  : "packing by vector needs tiles that divide the channels' vectors";
-    if (inner_tiles(s) % s.tiles_at_once != 0) return "the tiles at once do not divide the inner loop over tiles";
     if (s.group >= channel_tiles(s)) return "the group is no smaller than the number of channel tiles";
     if (s.band >= band_tiles(s)) return "the band is no smaller than the number of tile rows";
     if (s.group == 1 && s.pixels_inside) return "a group of one tile leaves no order to choose";
@@ -135,8 +132,8 @@ class ConvSpace : public ProgramSpace {
   Knobs default_program() const override {
     // The best by the estimate among the plain programs, those that compile fast.
     Knobs knobs(specs_.size(), 0), best;
-    knobs[11] = knobs[12] = 1;
-    knobs[13] = specs_[13].values.back();
+    knobs[11] = 1;
+    knobs[12] = specs_[12].values.back();
     double best_cycles = std::numeric_limits<double>::infinity();
     for (int v0 : specs_[0].values)
       for (int v1 : specs_[1].values)
@@ -172,7 +169,7 @@ class ConvSpace : public ProgramSpace {
                 consider(apart, best, best_cycles);
               }
             }
-    if (specs_[14].values.size() > 1) best = better_by_winograd(best, best_cycles);
+    if (specs_[13].values.size() > 1) best = better_by_winograd(best, best_cycles);
     knobs = best;
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
@@ -202,7 +199,7 @@ class ConvSpace : public ProgramSpace {
   bool for_avx2(const Knobs& knobs) const override { return decode_conv(knobs).avx2; }
 
   void settle(Knobs& knobs) const override {
-    if (knobs[14] > 0) settle_winograd(subgraph_, knobs);
+    if (knobs[13] > 0) settle_winograd(subgraph_, knobs);
   }
 
   std::vector<float> features(const Knobs& knobs) const override {
@@ -299,7 +296,7 @@ class ConvSpace : public ProgramSpace {
     knobs[8] = 0;
     if (subgraph_.padding > 0) knobs[7] = static_cast<int>(ConvPadding::root);
     for (int side : {2, 4}) {
-      knobs[14] = side;
+      knobs[13] = side;
       settle(knobs);
       for (int v2 : specs_[2].values)
         for (int v3 : specs_[3].values) {
@@ -335,18 +332,12 @@ class ConvSpace : public ProgramSpace {
     return shape_.out_height == 1 ? ceil_div(shape_.out_width, s.tile_width)
                                   : ceil_div(shape_.out_height, s.tile_height);
   }
-  /// Turns of the inner of the two loops over tiles; of a group's or band's last turns some are left out.
-  int inner_tiles(const ConvSchedule& s) const {
-    const int tiles = s.pixels_inside ? ceil_div(shape_.out_width, s.tile_width) : channel_tiles(s);
-    const int part = !s.pixels_inside ? s.group : shape_.out_height == 1 ? s.band : 0;
-    return part == 0 ? tiles : tiles % part == 0 ? part : 1;
-  }
   int accumulators(const ConvSchedule& s) const {
     return ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
   }
   int unrolled(const ConvSchedule& s) const {
     const int rows = s.kernel_rows == ConvKernelRows::outer_loop ? 1 : shape_.kernel;
-    return accumulators(s) * s.unroll * rows * s.tiles_at_once;
+    return accumulators(s) * s.unroll * rows;
   }
 
   Subgraph subgraph_;

@@ -45,7 +45,6 @@ struct ConvSchedule {
   int group;           // channel tiles that are computed before the next rows; 0: all
   int band;            // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
   bool block_is_tile;  // weights are packed by tile, or by vector
-  int tiles_at_once;   // turns of the inner of the two tile loops that are unrolled
   bool parallel;
   int winograd;  // output pixels per side of a tile of minimal filtering (space_winograd.h); 0: computed directly
   bool avx2;     // compiled for AVX2 beside AVX-512

@@ -20,8 +20,7 @@ DepthwiseSchedule decode_depthwise(const Knobs& k) {
           .taps = static_cast<DepthwiseTaps>(k[8]),
           .packed = k[9] == 1,
           .unroll_tiles = k[10] == 1,
-          .parallel = k[11] == 1,
-          .avx2 = k[12] == 1};
+          .parallel = k[11] == 1};
 }
 
 namespace {
@@ -33,8 +32,7 @@ constexpr int kLatency = 4;      // cycles of a multiply-add
 
 class DepthwiseSpace : public ProgramSpace {
  public:
-  DepthwiseSpace(const Subgraph& subgraph, const Target& target)
-      : subgraph_(subgraph), target_(target), avx2_(narrower(target)) {
+  DepthwiseSpace(const Subgraph& subgraph, const Target& target) : subgraph_(subgraph), target_(target) {
     if (subgraph.in_channels != subgraph.out_channels)
       throw UserError(subgraph.key() + ": a depthwise convolution has as many output channels as input channels");
     const std::vector<int> vectors = inside_vectors(target, channels());
@@ -51,7 +49,6 @@ class DepthwiseSpace : public ProgramSpace {
         {"packed", {0, 1}},
         {"unroll_tiles", {0, 1}},
         {"parallel", parallel_values(target)},
-        {"avx2", avx2_values(target)},
     };
   }
 
@@ -62,7 +59,7 @@ class DepthwiseSpace : public ProgramSpace {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const DepthwiseSchedule s = decode_depthwise(knobs);
     if (s.tile() > channels()) return "the tile has more channels than the input";
-    if (accumulators(s) > target(s).registers) return "the tile's accumulators exceed the vector registers";
+    if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
     if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
     if (unrolled(s) * copies(s) > kMaxUnrolledOfAllCopies)
       return "too many unrolled multiply-adds in the copies of the loops";
@@ -86,13 +83,15 @@ class DepthwiseSpace : public ProgramSpace {
     return "";
   }
 
-  bool for_avx2(const Knobs& knobs) const override { return decode_depthwise(knobs).avx2; }
-
   Knobs default_program() const override {
     // Kernel rows outside the input cost nothing and first and last columns are apart, so the tile runs without checks.
     Knobs knobs(specs_.size(), 0);
     const int columns = subgraph_.out_width();
-    knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
+    // Where a whole vector is executed in two halves, halves pay if whole ones left a fifth of the lanes idle or more.
+    const int native = target_.vector_floats;
+    const bool halves = target_.native_units == 1 && channels() % (native / 2) == 0 &&
+                        4 * round_up(channels(), native) >= 5 * channels();
+    knobs[0] = largest_up_to(specs_[0].values, halves ? native / 2 : native);
     // A large kernel's chains of sums need more accumulators than seven pixels: fourteen, or two vectors.
     const bool across_lines = channels() % knobs[0] != 0;
     const bool fourteen =
@@ -157,7 +156,7 @@ class DepthwiseSpace : public ProgramSpace {
     const double tiles = computed / (double(s.tile()) * s.tile_width * s.tile_height);
     const TileCost cost = tile_cost(s);
     const double set = shared_lines(s);
-    f.push_back(accumulators(s) / float(target(s).registers));
+    f.push_back(accumulators(s) / float(target_.registers));
     f.push_back(log2_of(unrolled(s)));
     f.push_back(log2_of(double(unrolled(s)) * copies(s)));
     f.push_back(float(cost.multiply_adds / cost.loads));
@@ -185,7 +184,7 @@ class DepthwiseSpace : public ProgramSpace {
   };
   TileCost tile_cost(const DepthwiseSchedule& s) const {
     const int kernel = subgraph_.kernel, stride = subgraph_.stride, pixels = accumulators(s);
-    const double native = ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors;
+    const double native = ceil_div(s.vector, target_.vector_floats) * s.tile_vectors;
     const double columns = (s.tile_width - 1) * stride + kernel;
     const double rows = s.unroll_rows ? (s.tile_height - 1) * stride + kernel : s.tile_height * kernel;
     const double inputs = native * columns * rows;
@@ -226,10 +225,9 @@ class DepthwiseSpace : public ProgramSpace {
       bytes *= 1 + double(kLineFloats) / std::max(s.tile(), kLineFloats);
     return bytes;
   }
-  const Target& target(const DepthwiseSchedule& s) const { return s.avx2 ? avx2_ : target_; }
   int channels() const { return subgraph_.out_channels; }
   int accumulators(const DepthwiseSchedule& s) const {
-    return ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
+    return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
   }
   /// Of the tile in the code, where loops are split into edges and interior.
   int copies(const DepthwiseSchedule& s) const {
@@ -244,7 +242,7 @@ class DepthwiseSpace : public ProgramSpace {
   }
 
   Subgraph subgraph_;
-  Target target_, avx2_;
+  Target target_;
   std::vector<KnobSpec> specs_;
 };
 

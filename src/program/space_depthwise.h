@@ -47,7 +47,6 @@ struct DepthwiseSchedule {
   bool packed;        // weights in blocks of one channel tile
   bool unroll_tiles;  // all rows of tiles, so that each knows which of its taps are inside
   bool parallel;
-  bool avx2;  // compiled for AVX2 beside AVX-512
   int tile() const { return vector * tile_vectors; }
 };
 DepthwiseSchedule decode_depthwise(const Knobs& knobs);

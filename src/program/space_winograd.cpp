@@ -45,9 +45,8 @@ std::vector<int> winograd_widths(const Subgraph& subgraph) {
 }
 
 std::string why_illegal_winograd(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
-  if (s.lane_taps > 1 || s.tile_height > 1 || s.kernel_rows != ConvKernelRows::outer_loop || !s.block_is_tile ||
-      s.tiles_at_once > 1)
-    return "minimal filtering has no taps, tile height, kernel rows, packing or tiles at once to choose";
+  if (s.lane_taps > 1 || s.tile_height > 1 || s.kernel_rows != ConvKernelRows::outer_loop || !s.block_is_tile)
+    return "minimal filtering has no taps, tile height, kernel rows or packing to choose";
   if (s.padding != ConvPadding::inlined && s.padding != ConvPadding::root)
     return "minimal filtering pads at root or not at all";
   if (subgraph.in_channels % s.unroll != 0) return "the unrolling does not divide the steps of the reduction";
@@ -68,7 +67,7 @@ std::string why_illegal_winograd(const Subgraph& subgraph, const ConvSchedule& s
 }
 
 void settle_winograd(const Subgraph& subgraph, Knobs& knobs) {
-  knobs[1] = knobs[4] = knobs[11] = knobs[12] = 1;
+  knobs[1] = knobs[4] = knobs[11] = 1;
   knobs[6] = 0;
   if (subgraph.padding > 0 && knobs[7] != 0) knobs[7] = static_cast<int>(ConvPadding::root);
 }

@@ -74,16 +74,10 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   } else {
     output.split(band, band, group, 1, TailStrategy::RoundUp);
   }
-  const Var inner = s.pixels_inside ? xo : co, outer = s.pixels_inside ? co : xo, one("one");
-  output.split(inner, inner, one, s.tiles_at_once, TailStrategy::RoundUp)
-      .reorder(cv, ci, xi, yi, one, inner, outer, yo, group, band, n)
-      .vectorize(cv)
-      .unroll(ci)
-      .unroll(xi)
-      .unroll(yi)
-      .unroll(one);
+  const Var inner = s.pixels_inside ? xo : co, outer = s.pixels_inside ? co : xo;
+  output.reorder(cv, ci, xi, yi, inner, outer, yo, group, band, n).vectorize(cv).unroll(ci).unroll(xi).unroll(yi);
   const bool copies = subgraph.padding > 0 && !is_inlined(s.padding);
-  output.never_partition({cv, ci, xi, yi, one, co, group, band, n});
+  output.never_partition({cv, ci, xi, yi, co, group, band, n});
   if (s.padding != ConvPadding::inlined_edges_apart) output.never_partition(yo);
   if (s.padding < ConvPadding::inlined_columns_apart) output.never_partition(xo);
 
@@ -97,11 +91,11 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
 
   Var tv("tv"), ti("ti");
   if (lanes > 1) {
-    total.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, one);
+    total.bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
     total.split(t, ti, tv, out_vector, TailStrategy::RoundUp).vectorize(tv).unroll(ti).unroll(x).unroll(y);
   }
   const int channels = s.vector_channels();
-  sum.bound(l, 0, lanes).bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, one);
+  sum.bound(l, 0, lanes).bound_extent(ct, 1).store_in(MemoryType::Stack).compute_at(output, inner);
   sum.split(t, ti, tv, channels, TailStrategy::RoundUp)
       .reorder(l, tv, ti, x, y, n, ct)
       .vectorize(l)
@@ -125,7 +119,7 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   if (copies) {
     switch (s.padding) {
       case ConvPadding::tile:
-        padded.compute_at(output, one);
+        padded.compute_at(output, inner);
         break;
       case ConvPadding::row:
         padded.compute_at(output, rows);
