@@ -32,7 +32,8 @@ json to_json(const Target& target) {
           {"l2_bytes", target.l2_bytes},
           {"registers", target.registers},
           {"threads", target.threads},
-          {"native_units", target.native_units}};
+          {"native_units", target.native_units},
+          {"avx2", target.avx2}};
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {

@@ -23,7 +23,9 @@ constexpr double kOverlap = 0.1;     // of the lesser of work and transfer: what
 constexpr double kTileStart = 20;    // cycles until a tile's first multiply-adds flow
 constexpr double kRowStart = 8;      // likewise for a row of the kernel whose loop is not unrolled
 constexpr double kLoopInstructions = 4;  // of one turn of the innermost loop
-constexpr double kCopy = 1.5;            // cycles to copy a vector with checks for the border
+constexpr double kCopy = 4;              // cycles to copy a vector with checks for the border
+constexpr double kInputRow = 0.75;       // cycles for each further row of the input that a tile reads
+constexpr double kSplitTaps = 1.2;       // of multiply-adds of several taps, where whole vectors are split
 
 // Vector operations of a tile's transform, loads and stores included, per point.
 constexpr double kInputTransform = 7, kOutputTransform = 4;
@@ -96,12 +98,14 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
 
   // One step of the reduction: every accumulator takes a multiply-add. With one vector the broadcasts are operands of
   // the multiply-adds; otherwise they are loads of their own, each used for all vectors.
-  const double kept_operands = s.broadcasts_kept ? pixels : vectors;
-  const double needed = accumulators + kept_operands + (vectors == 1 && s.lane_taps == 1 ? 0 : 1);
+  const double needed = accumulators + vectors + (vectors == 1 && s.lane_taps == 1 ? 0 : 1);
   const double spilled = std::max(0.0, needed - target.registers);
   const double units = s.vector < target.vector_floats ? kUnits : target.native_units;
-  const double operations = std::max(accumulators / units, kLatency + kSlack / units) + kSpill * spilled;
-  const double loads = (vectors * kUnits / units + pixels + 2 * spilled) / kUnits;
+  const double slower = s.lane_taps > 1 && target.native_units == 1 ? kSplitTaps : 1;
+  const double operations = slower * std::max(accumulators / units, kLatency + kSlack / units) + kSpill * spilled;
+  // Several taps are broadcast by a load of a whole vector each.
+  const double broadcasts = s.lane_taps == 1 ? pixels : pixels * kUnits / units;
+  const double loads = (vectors * kUnits / units + broadcasts + 2 * spilled) / kUnits;
   const double instructions =
       accumulators + (vectors == 1 ? vectors : vectors + pixels) + 2 * spilled +
       kLoopInstructions / (s.unroll * (s.kernel_rows == ConvKernelRows::inner_unrolled ? shape.kernel : 1));
@@ -140,7 +144,7 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double last = activation_operations(subgraph.activation) * (1 - hidden / 2) + horizontal + subgraph.residual;
   const bool row_loop = shape.kernel > 1 && s.kernel_rows == ConvKernelRows::outer_loop;
   e.rest = tiles * ((1 - hidden) * (kTileStart + accumulators * 2 / units) + accumulators * last / units +
-                    (row_loop ? shape.kernel * kRowStart : 0));
+                    kInputRow * (s.tile_height - 1) * shape.row_step + (row_loop ? shape.kernel * kRowStart : 0));
   if (subgraph.padding > 0 && !is_inlined(s.padding)) {
     // Copies of tiles and rows overlap, and are made again for every group of channels.
     double copies = 1;
@@ -151,7 +155,20 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
     e.rest += kCopy * all_input / 4 / target.vector_floats * copies;
     if (s.padding == ConvPadding::root) e.memory += all_input * price(all_input);
   }
-  if (subgraph.padding > 0 && is_inlined(s.padding)) e.rest += tiles * steps * pixels;
+  if (subgraph.padding > 0 && is_inlined(s.padding)) {
+    // Checks of every load; with loops apart only those of the tiles at the edges, unless these are shifted inside.
+    const auto at_edges = [&](int out, int in, int tile) {
+      if (out % tile != 0) return 1.0;
+      const bool last = (out - 1) * subgraph.stride + subgraph.kernel - subgraph.padding > in;
+      return std::min(1.0, (last ? 2.0 : 1.0) * tile / out);
+    };
+    const double columns = at_edges(shape.out_width, subgraph.width, s.tile_width);
+    const double down = at_edges(shape.out_height, subgraph.height, s.tile_height);
+    double checked = 1;
+    if (s.padding == ConvPadding::inlined_edges_apart) checked = 1 - (1 - columns) * (1 - down);
+    if (s.padding == ConvPadding::inlined_columns_apart) checked = (1 + columns) / 2;
+    e.rest += checked * tiles * steps * pixels;
+  }
   // Every weight comes from beyond the caches once, while the first tile of pixels goes by it.
   const double core = tiles * steps * step + e.rest, later = e.memory - first_weights;
   const double first_core = core / pixel_tiles, later_core = core - first_core;

@@ -54,6 +54,7 @@ Target host_target() {
     target.vector_floats = 16;
     target.registers = 32;
     target.native_units = splits_native_vectors() ? 1 : 2;
+    target.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   } else {
     target.vector_floats = __builtin_cpu_supports("avx") ? 8 : 4;
     target.registers = 16;

@@ -53,6 +53,10 @@ std::vector<int> inside_vectors(const Target& target, int extent) {
   return result;
 }
 
+std::vector<int> avx2_values(const Target& target) {
+  return target.avx2 ? std::vector<int>{0, 1} : std::vector<int>{0};
+}
+
 std::vector<int> parallel_values(const Target& target) {
   return target.threads > 1 ? std::vector<int>{0, 1} : std::vector<int>{0};
 }

@@ -31,6 +31,8 @@ std::vector<int> merged(const std::vector<int>& a, const std::vector<int>& b);
 std::vector<int> padded_vectors(const Target& target, int extent);
 /// Vector widths for an axis whose last vector is shifted back inside: none exceeds the extent.
 std::vector<int> inside_vectors(const Target& target, int extent);
+/// {0}, or {0, 1} when programs for AVX2 are a choice.
+std::vector<int> avx2_values(const Target& target);
 /// {0}, or {0, 1} when the target has several threads.
 std::vector<int> parallel_values(const Target& target);
 

@@ -235,6 +235,15 @@ TEST(PoolAndSqueezeExciteFuzz, EveryKnobOnTinyMapsAndOddChannels) {
       false);
 }
 
+TEST(DenseFuzz, EveryKnobAlsoWithBatches) {
+  const std::vector<std::string> keys = {"dense-f32-n1-h1-w1-i40-o128-k1-s1-p0-hswish",
+                                         "dense-f32-n3-h1-w1-i24-o96-k1-s1-p0-relu-res",
+                                         "dense-f32-n2-h1-w1-i37-o30-k1-s1-p0-linear"};
+  Random random(19);
+  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), keys, random), false);
+  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), {keys[1]}, random), true);
+}
+
 /// Channels that fill no vector, whose programs lay taps side by side; maps and batches of all sizes.
 TEST(ProgramFuzzConv, TapsSideBySide) {
   Random random(14);
@@ -258,6 +267,17 @@ TEST(ProgramFuzzConv, TapsSideBySide) {
   }
   compile_run_and_compare(host_target(), trials, false);
   compile_run_and_compare(host_target(), {trials.begin(), trials.begin() + 9}, true);
+}
+
+/// Several tiles in one turn of a loop, AVX2 beside AVX-512, groups and bands that are cut at their ends.
+TEST(ProgramFuzzConv, EveryKnob) {
+  const std::vector<std::string> keys = {
+      "conv-f32-n1-h6-w8-i16-o72-k1-s1-p0-relu", "conv-f32-n2-h8-w6-i24-o33-k1-s1-p0-hswish-res",
+      "conv-f32-n1-h12-w12-i3-o16-k3-s2-p1-hswish", "conv-f32-n2-h6-w9-i10-o36-k3-s1-p1-linear",
+      "conv-f32-n1-h12-w12-i12-o50-k1-s2-p0-relu-res"};
+  Random random(18);
+  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), keys, random), false);
+  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), {keys[0], keys[2]}, random), true);
 }
 
 /// Tiles beyond the last pixel, blocks of rows and of images, channels that fill no vector, every fusion.

@@ -202,6 +202,14 @@ Knobs ProgramSpace::from_text(const std::string& text) const {
   return result;
 }
 
+Target narrower(Target target) {
+  target.vector_floats = 8;
+  target.registers = 16;
+  target.native_units = 2;
+  target.avx2 = false;
+  return target;
+}
+
 std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const Target& target) {
   if (subgraph.height + 2 * subgraph.padding < subgraph.kernel ||
       subgraph.width + 2 * subgraph.padding < subgraph.kernel)

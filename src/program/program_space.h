@@ -12,7 +12,7 @@
 namespace sonar {
 
 /// Bumped whenever a knob vector comes to mean another program: part of a record's identity.
-inline constexpr int kProgramSpaceVersion = 3;
+inline constexpr int kProgramSpaceVersion = 4;
 
 /// What schedules depend on.
 struct Target {
@@ -23,7 +23,11 @@ struct Target {
   int registers = 16;    // vector registers
   int native_units = 2;  // multiply-adds of native vectors in a cycle; 1: each is split in two halves
   int threads = 1;
+  bool avx2 = false;  // AVX-512 beside which programs may be compiled for AVX2: half the width, half the registers
 };
+
+/// The target as programs for AVX2 see it.
+Target narrower(Target target);
 
 /// The target of this machine (vector width and caches detected). Throws EnvironmentError when detection fails.
 Target host_target();
@@ -58,6 +62,9 @@ class ProgramSpace {
   virtual std::vector<Argument> arguments(const Knobs& knobs) const = 0;
   /// Numbers for a learned cost model: log2 of tile extents, footprints, unroll, lanes...; same length for one kind.
   virtual std::vector<float> features(const Knobs& knobs) const = 0;
+
+  /// The program is compiled for AVX2 though the target has AVX-512.
+  virtual bool for_avx2(const Knobs&) const { return false; }
 
   /// Knobs that mean nothing beside the others take the one value that is legal there: draws and moves are more often
   /// legal.

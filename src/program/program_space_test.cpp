@@ -205,6 +205,28 @@ TEST(ProgramSpace, MutationsReachEveryKnob) {
     EXPECT_TRUE(space->knobs()[k].values.size() == 1 || moved.count(k)) << space->knobs()[k].name;
 }
 
+// Half the width and half the registers: what is legal follows from the instruction set that the program asks for.
+TEST(ProgramSpace, Avx2IsAChoiceBesideAvx512Only) {
+  const Subgraph subgraph = parse_subgraph("conv-f32-n1-h32-w32-i16-o48-k1-s1-p0-relu");
+  const auto without = make_program_space(subgraph, target_of(16));
+  EXPECT_EQ(without->knobs().back().name, "avx2");
+  EXPECT_EQ(without->knobs().back().values, std::vector<int>{0});
+  Target target = target_of(16);
+  target.avx2 = true;
+  const auto space = make_program_space(subgraph, target);
+  Random random(7);
+  int narrow = 0, fit_only_wide = 0;
+  for (int i = 0; i < 300; ++i) {
+    Knobs knobs = space->random(random);
+    narrow += space->for_avx2(knobs);
+    EXPECT_EQ(space->for_avx2(knobs), knobs.back() == 1);
+    knobs.back() = 1;
+    fit_only_wide += space->why_illegal(knobs) == "the tile's accumulators exceed the vector registers";
+  }
+  EXPECT_GT(narrow, 0);
+  EXPECT_GT(fit_only_wide, 0);
+}
+
 TEST(ProgramSpace, TextErrorsNameTheKnob) {
   const auto space = make_program_space(parse_subgraph("pool-f32-n1-h4-w4-i64-o64-k1-s1-p0-linear"), target_of(16));
   const std::string text = space->to_text(space->default_program());

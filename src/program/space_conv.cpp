@@ -49,20 +49,22 @@ ConvSchedule decode_conv(const Knobs& k) {
           .group = k[9],
           .band = k[10],
           .block_is_tile = k[11] == 1,
-          .broadcasts_kept = k[12] == 1,
-          .parallel = k[13] == 1,
-          .winograd = k[14]};
+          .parallel = k[12] == 1,
+          .winograd = k[13],
+          .avx2 = k[14] == 1};
 }
 
 namespace {
 
 /// By how much an estimate must be ahead for minimal filtering to be the default.
 constexpr double kClearlyFaster = 1.3;
+/// Unrolled multiply-adds of default programs whose edges are loops of their own.
+constexpr int kMaxUnrolledOfDefaultCopies = 48;
 
 class ConvSpace : public ProgramSpace {
  public:
   ConvSpace(const Subgraph& subgraph, const Target& target)
-      : subgraph_(subgraph), target_(target), shape_(conv_shape(subgraph)) {
+      : subgraph_(subgraph), target_(target), avx2_(narrower(target)), shape_(conv_shape(subgraph)) {
     const bool one_row = shape_.out_height == 1;
     const std::vector<int> lane_taps = lane_tap_values();
     std::vector<int> vectors = padded_vectors(target, shape_.out_channels);
@@ -83,9 +85,9 @@ class ConvSpace : public ProgramSpace {
          merged(up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64}, (one_row ? shape_.out_width : shape_.out_height) - 1),
                 winograd_bands(subgraph))},
         {"block_is_tile", {0, 1}},
-        {"broadcasts_kept", {0, 1}},
         {"parallel", parallel_values(target)},
         {"winograd", winograd_values(subgraph)},
+        {"avx2", avx2_values(target)},
     };
   }
 
@@ -95,7 +97,7 @@ class ConvSpace : public ProgramSpace {
   std::string why_illegal(const Knobs& knobs) const override {
     if (std::string why = why_outside(specs_, knobs); !why.empty()) return why;
     const ConvSchedule s = decode_conv(knobs);
-    if (s.winograd > 0) return why_illegal_winograd(subgraph_, s, target_);
+    if (s.winograd > 0) return why_illegal_winograd(subgraph_, s, target(s));
     if (s.tile_width > shape_.out_width) return "the tile is wider than a row";
     if (s.vector_channels() >= 2 * shape_.out_channels && s.lane_taps > 1)
       return "more than half of the lanes would be idle";
@@ -108,7 +110,7 @@ class ConvSpace : public ProgramSpace {
     if (steps(s) % s.unroll != 0) return "the unrolling does not divide the steps of the reduction";
     if (s.tile() >= shape_.out_channels + s.vector_channels())
       return "the tile has whole vectors beyond the last channel";
-    if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
+    if (accumulators(s) > target(s).registers) return "the tile's accumulators exceed the vector registers";
     if (unrolled(s) > kMaxUnrolled) return "too many unrolled multiply-adds";
     if (s.padding >= ConvPadding::inlined_columns_apart && unrolled(s) > kMaxUnrolledOfCopies)
       return "too many unrolled multiply-adds for copies of the loops";
@@ -116,8 +118,6 @@ class ConvSpace : public ProgramSpace {
         (s.tile_vectors == 1 || ceil_div(shape_.out_channels, s.vector_channels()) % s.tile_vectors != 0))
       return s.tile_vectors == 1 ? "packing by vector is packing by tile when a tile is one vector"
                                  : "packing by vector needs tiles that divide the channels' vectors";
-    if (s.broadcasts_kept && (s.tile_vectors == 1 || s.tile_width * s.tile_height == 1))
-      return "a tile of one vector or one pixel leaves no order to choose";
     if (s.group >= channel_tiles(s)) return "the group is no smaller than the number of channel tiles";
     if (s.band >= band_tiles(s)) return "the band is no smaller than the number of tile rows";
     if (s.group == 1 && s.pixels_inside) return "a group of one tile leaves no order to choose";
@@ -133,7 +133,7 @@ class ConvSpace : public ProgramSpace {
     // The best by the estimate among the plain programs, those that compile fast.
     Knobs knobs(specs_.size(), 0), best;
     knobs[11] = 1;
-    knobs[13] = specs_[13].values.back();
+    knobs[12] = specs_[12].values.back();
     double best_cycles = std::numeric_limits<double>::infinity();
     for (int v0 : specs_[0].values)
       for (int v1 : specs_[1].values)
@@ -155,12 +155,21 @@ class ConvSpace : public ProgramSpace {
                 knobs[9] = order == 2;
                 const bool at_root = order == 2 || shape_.out_height == 1;
                 if (subgraph_.padding > 0) knobs[7] = static_cast<int>(at_root ? ConvPadding::root : ConvPadding::row);
-                s = decode_conv(knobs);
-                const double cycles = estimate_conv(subgraph_, s, target_).cycles;
-                if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
+                consider(knobs, best, best_cycles);
+                // Or no padded copy, with the edges in loops of their own, each a copy of the tile to compile.
+                if (subgraph_.padding == 0 || order > 0 || at_root) continue;
+                Knobs apart = knobs;
+                apart[7] = static_cast<int>(ConvPadding::inlined_edges_apart);
+                if (accumulators(s) * shape_.kernel <= kMaxUnrolledOfDefaultCopies)
+                  apart[6] = static_cast<int>(ConvKernelRows::outer_unrolled);
+                const int most = kMaxUnrolledOfDefaultCopies * apart[5] / unrolled(decode_conv(apart));
+                apart[5] = 1;
+                for (int unroll : specs_[5].values)
+                  if (steps(s) % unroll == 0 && unroll <= std::min(most, 8)) apart[5] = unroll;
+                consider(apart, best, best_cycles);
               }
             }
-    if (specs_[14].values.size() > 1) best = better_by_winograd(best, best_cycles);
+    if (specs_[13].values.size() > 1) best = better_by_winograd(best, best_cycles);
     knobs = best;
     if (const std::string why = why_illegal(knobs); !why.empty())
       throw InternalError("the default program of " + subgraph_.key() + " is illegal: " + why);
@@ -187,13 +196,15 @@ class ConvSpace : public ProgramSpace {
     return result;
   }
 
+  bool for_avx2(const Knobs& knobs) const override { return decode_conv(knobs).avx2; }
+
   void settle(Knobs& knobs) const override {
-    if (knobs[14] > 0) settle_winograd(subgraph_, knobs);
+    if (knobs[13] > 0) settle_winograd(subgraph_, knobs);
   }
 
   std::vector<float> features(const Knobs& knobs) const override {
     const ConvSchedule s = decode_conv(knobs);
-    const ConvEstimate e = estimate_conv(subgraph_, s, target_);
+    const ConvEstimate e = estimate_conv(subgraph_, s, target(s));
     std::vector<float> f = knob_features(knobs);
     const double pixels = double(s.tile_width) * s.tile_height;
     const double vectors = double(accumulators(s)) / pixels;
@@ -226,8 +237,8 @@ class ConvSpace : public ProgramSpace {
     f.push_back(float(e.rest / e.cycles));
     f.push_back(float(ideal / std::max(ideal, e.arithmetic)));  // 1: no lane is idle, no tail is wasted
     f.push_back(float(pixels * vectors / (pixels + vectors)));  // multiply-adds per load
-    f.push_back(accumulators(s) / float(target_.registers));
-    f.push_back(float((accumulators(s) + vectors + 1) / target_.registers));
+    f.push_back(accumulators(s) / float(target(s).registers));
+    f.push_back(float((accumulators(s) + vectors + 1) / target(s).registers));
     f.push_back(log2_of(unrolled(s)));
     f.push_back(log2_of(steps_of_tile / s.unroll));  // turns of the innermost loop
     f.push_back(log2_of(tiles));
@@ -246,12 +257,19 @@ class ConvSpace : public ProgramSpace {
   }
 
  private:
+  /// Takes a legal program that is faster by the estimate than `best`.
+  void consider(const Knobs& knobs, Knobs& best, double& best_cycles) const {
+    const ConvSchedule s = decode_conv(knobs);
+    const double cycles = estimate_conv(subgraph_, s, target(s)).cycles;
+    if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
+  }
   /// Small ones, and those that cut a row into equal parts.
   std::vector<int> tile_widths() const {
     std::vector<int> even;
     for (int parts = std::min(shape_.out_width, 64); parts >= 1; --parts)
       if (const int width = ceil_div(shape_.out_width, parts); width <= target_.registers) even.push_back(width);
-    return merged(up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, shape_.out_width), merged(even, {}));
+    return merged(up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20, 24, 28}, shape_.out_width),
+                  merged(even, {}));
   }
   /// Taps side by side pay where the channels do not fill native vectors.
   std::vector<int> lane_tap_values() const {
@@ -275,10 +293,10 @@ class ConvSpace : public ProgramSpace {
     Knobs best = direct, knobs = direct;
     double best_cycles = direct_cycles / kClearlyFaster;
     knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
-    knobs[8] = knobs[12] = 0;
+    knobs[8] = 0;
     if (subgraph_.padding > 0) knobs[7] = static_cast<int>(ConvPadding::root);
     for (int side : {2, 4}) {
-      knobs[14] = side;
+      knobs[13] = side;
       settle(knobs);
       for (int v2 : specs_[2].values)
         for (int v3 : specs_[3].values) {
@@ -307,6 +325,7 @@ class ConvSpace : public ProgramSpace {
       if (steps(s) % unroll == 0 && unroll <= 8 && accumulators(s) * unroll <= kMaxUnrolledOfDefault) result = unroll;
     return result;
   }
+  const Target& target(const ConvSchedule& s) const { return s.avx2 ? avx2_ : target_; }
   int steps(const ConvSchedule& s) const { return ceil_div(shape_.taps, s.lane_taps); }
   int channel_tiles(const ConvSchedule& s) const { return ceil_div(shape_.out_channels, s.tile()); }
   int band_tiles(const ConvSchedule& s) const {
@@ -314,7 +333,7 @@ class ConvSpace : public ProgramSpace {
                                   : ceil_div(shape_.out_height, s.tile_height);
   }
   int accumulators(const ConvSchedule& s) const {
-    return ceil_div(s.vector, target_.vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
+    return ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
   }
   int unrolled(const ConvSchedule& s) const {
     const int rows = s.kernel_rows == ConvKernelRows::outer_loop ? 1 : shape_.kernel;
@@ -322,7 +341,7 @@ class ConvSpace : public ProgramSpace {
   }
 
   Subgraph subgraph_;
-  Target target_;
+  Target target_, avx2_;
   ConvShape shape_;
   std::vector<KnobSpec> specs_;
 };

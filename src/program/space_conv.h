@@ -41,14 +41,13 @@ struct ConvSchedule {
   int unroll;                   // of the groups of lane_taps taps; divides them
   ConvKernelRows kernel_rows;
   ConvPadding padding;
-  bool pixels_inside;    // the inner of the two tile loops: over pixels of a row, or over channels
-  int group;             // channel tiles that are computed before the next rows; 0: all
-  int band;              // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
-  bool block_is_tile;    // weights are packed by tile, or by vector
-  bool broadcasts_kept;  // of a step of the reduction the pixels' values stay in registers while the weights go by, or
-                         // the other way round
+  bool pixels_inside;  // the inner of the two tile loops: over pixels of a row, or over channels
+  int group;           // channel tiles that are computed before the next rows; 0: all
+  int band;            // tile rows (pointwise: tiles) that stay in cache while the channel groups go by; 0: all
+  bool block_is_tile;  // weights are packed by tile, or by vector
   bool parallel;
   int winograd;  // output pixels per side of a tile of minimal filtering (space_winograd.h); 0: computed directly
+  bool avx2;     // compiled for AVX2 beside AVX-512
 
   int vector_channels() const { return vector / lane_taps; }
   int tile() const { return vector_channels() * tile_vectors; }  // output channels

@@ -16,7 +16,8 @@ DenseSchedule decode_dense(const Knobs& k) {
           .partial_sums = k[4],
           .unroll = k[5],
           .batch_inside = k[6] == 1,
-          .parallel = k[7] == 1};
+          .parallel = k[7] == 1,
+          .streams = k[8] == 1};
 }
 
 namespace {
@@ -32,12 +33,13 @@ class DenseSpace : public ProgramSpace {
     specs_ = {
         {"along_inputs", divisible ? std::vector<int>{0, 1} : std::vector<int>{0}},
         {"vector", vectors},
-        {"tile_outputs", up_to({1, 2, 3, 4, 5, 6, 8, 10, 12, 16}, outputs())},
+        {"tile_outputs", up_to({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16}, outputs())},
         {"tile_batch", up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28}, subgraph.batch)},
         {"partial_sums", divisors(inputs(), 8)},
         {"unroll", divisors(inputs(), 16)},
         {"batch_inside", subgraph.batch == 1 ? std::vector<int>{0} : std::vector<int>{0, 1}},
         {"parallel", parallel_values(target)},
+        {"streams", {0, 1}},
     };
   }
 
@@ -54,16 +56,26 @@ class DenseSpace : public ProgramSpace {
     } else if (s.tile() >= outputs() + s.vector) {
       return "the tile has whole vectors beyond the last output";
     }
+    if (s.streams && (s.along_inputs || s.tile_outputs == 1)) return "a single vector of outputs is one stream";
+    if (s.streams && outputs() % s.tile() != 0) return "streams need tiles that divide the outputs";
     if (reduction(s) % s.unroll != 0) return "the unrolling does not divide the inputs of a partial sum";
     if (accumulators(s) > target_.registers) return "the tile's accumulators exceed the vector registers";
     if (accumulators(s) * s.unroll > kMaxUnrolled) return "too many unrolled multiply-adds";
     return "";
   }
 
+  void settle(Knobs& knobs) const override {
+    if (knobs[0] == 1) knobs[4] = 1, knobs[8] = 0;
+  }
+
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 0);
     knobs[1] = largest_up_to(specs_[1].values, target_.vector_floats);
-    knobs[2] = largest_up_to(specs_[2].values, std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1])));
+    const int most_vectors = std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1]));
+    knobs[2] = largest_up_to(specs_[2].values, most_vectors);
+    // A single input takes every weight once, from far away: several streams come faster than one.
+    for (int vectors = 3; vectors <= most_vectors && subgraph_.batch == 1; ++vectors)
+      if (outputs() % (knobs[1] * vectors) == 0) knobs[2] = vectors, knobs[8] = 1;
     // As many accumulators as leave registers for the weights; alone an input is bound by the weights' way from memory.
     knobs[3] = largest_up_to(specs_[3].values, std::max(1, target_.registers / 2 / knobs[2]));
     knobs[6] = specs_[6].values.back();  // weights come from memory once
@@ -82,12 +94,14 @@ class DenseSpace : public ProgramSpace {
       result.push_back({Argument::Role::weight, {inputs(), outputs()}});
       result.push_back({Argument::Role::bias, {outputs()}});
     } else {
-      const int tiles = ceil_div(outputs(), s.tile());
-      result.push_back({Argument::Role::weight, {s.tile(), inputs(), tiles}, s.tile(), outputs()});
-      result.push_back({Argument::Role::bias, {s.tile(), tiles}, s.tile(), outputs()});
+      const int block = s.streams ? s.vector : s.tile(), blocks = ceil_div(outputs(), block);
+      result.push_back({Argument::Role::weight, {block, inputs(), blocks}, block, outputs()});
+      result.push_back({Argument::Role::bias, {block, blocks}, block, outputs()});
     }
-    if (subgraph_.residual) result.push_back({Argument::Role::residual, {outputs(), subgraph_.batch}});
-    result.push_back({Argument::Role::output, {outputs(), subgraph_.batch}});
+    const int parts = s.streams ? s.tile_outputs : 1;  // of the outputs, one for each stream
+    const std::vector<int> output = {outputs() / parts, parts, subgraph_.batch};
+    if (subgraph_.residual) result.push_back({Argument::Role::residual, output});
+    result.push_back({Argument::Role::output, output});
     return result;
   }
 

@@ -14,6 +14,8 @@ struct DenseSchedule {
   int unroll;        // of what remains of the inputs; divides it
   bool batch_inside;
   bool parallel;
+  bool streams;  // weights are packed by vector, and the vectors of a tile lie an equal part of the outputs apart: each
+                 // is read as one stream through the whole layer. Otherwise they are packed by tile, one stream
   int tile() const { return along_inputs ? tile_outputs : vector * tile_outputs; }
 };
 DenseSchedule decode_dense(const Knobs& knobs);

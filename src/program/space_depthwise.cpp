@@ -87,7 +87,11 @@ class DepthwiseSpace : public ProgramSpace {
     // Kernel rows outside the input cost nothing and first and last columns are apart, so the tile runs without checks.
     Knobs knobs(specs_.size(), 0);
     const int columns = subgraph_.out_width();
-    knobs[0] = largest_up_to(specs_[0].values, target_.vector_floats);
+    // Where a whole vector is executed in two halves, halves pay if whole ones left a fifth of the lanes idle or more.
+    const int native = target_.vector_floats;
+    const bool halves = target_.native_units == 1 && channels() % (native / 2) == 0 &&
+                        4 * round_up(channels(), native) >= 5 * channels();
+    knobs[0] = largest_up_to(specs_[0].values, halves ? native / 2 : native);
     // A large kernel's chains of sums need more accumulators than seven pixels: fourteen, or two vectors.
     const bool across_lines = channels() % knobs[0] != 0;
     const bool fourteen =

@@ -62,8 +62,6 @@ std::string why_illegal_winograd(const Subgraph& subgraph, const ConvSchedule& s
   const WinogradTiling t = winograd_tiling(subgraph, s);
   if (s.tile_width > t.tiles()) return "more tiles are computed at once than a block has";
   if (s.group >= t.channel_tiles) return "the group is no smaller than the number of channel tiles";
-  if (s.broadcasts_kept && (s.tile_vectors == 1 || s.tile_width == 1))
-    return "a tile of one vector or one pixel leaves no order to choose";
   if (s.pixels_inside && t.group == 1) return "a group of one tile leaves no order to choose";
   return "";
 }

@@ -107,7 +107,6 @@ Lowered lower_conv(const ProgramSpace& space, const Knobs& knobs) {
   Stage update = sum.update();
   update.split(t, ti, tv, channels, TailStrategy::RoundUp).split(r.x, ro, ri, s.unroll, TailStrategy::GuardWithIf);
   std::vector<VarOrRVar> order = {l, tv, ti, x, y};
-  if (s.broadcasts_kept) order = {l, tv, x, y, ti};
   const bool rows_inside = s.kernel_rows == ConvKernelRows::inner_unrolled;
   for (const VarOrRVar& loop : rows_inside ? std::vector<VarOrRVar>{r.y, ri, ro} : std::vector<VarOrRVar>{ri, ro, r.y})
     order.push_back(loop);

@@ -7,11 +7,12 @@ using namespace Halide;
 
 namespace {
 
+/// p: part of the outputs that one stream of weights belongs to.
 Func finish(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, Expr sum, const Var& o,
-            const Var& b, Lowered& lowered) {
+            const Var& p, const Var& b, Lowered& lowered) {
   Func output("output");
-  const Expr residual = residual_at(subgraph, arguments, {o, b}, lowered);
-  output(o, b) = epilogue(subgraph, sum, residual);
+  const Expr residual = residual_at(subgraph, arguments, {o, p, b}, lowered);
+  output(o, p, b) = epilogue(subgraph, sum, residual);
   declare_dense(output.output_buffer(), arguments.back().extents);
   return output;
 }
@@ -31,30 +32,35 @@ Var order_tiles(Func& output, const DenseSchedule& s, const Var& oo, const Var& 
 }
 
 Lowered along_outputs(const Subgraph& subgraph, const DenseSchedule& s, const std::vector<sonar::Argument>& arguments) {
-  const int inputs = subgraph.in_channels, outputs = subgraph.out_channels, tile = s.tile();
+  const int inputs = subgraph.in_channels, outputs = subgraph.out_channels;
+  // Of a part of the outputs: so many are of one tile.
+  const int of_tile = s.streams ? s.vector : s.tile(), part_blocks = arguments.back().extents[0] / of_tile;
   ImageParam input = dense_input("input", arguments[0].extents);
   ImageParam weight = dense_input("weight", arguments[1].extents);
   ImageParam bias = dense_input("bias", arguments[2].extents);
 
-  Var o("o"), b("b"), t("t"), ot("ot"), part("part");
+  Var o("o"), p("p"), b("b"), t("t"), ot("ot"), part("part");
   RDom r(0, inputs / s.partial_sums, "r");
+  const Expr in_block = s.streams ? t % s.vector : Expr(t);
+  const Expr block = s.streams ? t / s.vector * part_blocks + ot : Expr(ot);
   Func sum("sum");
-  sum(t, part, b, ot) = select(part == 0, bias(t, ot), 0.0f);
-  sum(t, part, b, ot) += weight(t, r * s.partial_sums + part, ot) * input(r * s.partial_sums + part, b);
-  Expr total = sum(o % tile, 0, b, o / tile);
-  for (int i = 1; i < s.partial_sums; ++i) total += sum(o % tile, i, b, o / tile);
+  sum(t, part, b, ot) = select(part == 0, bias(in_block, block), 0.0f);
+  sum(t, part, b, ot) += weight(in_block, r * s.partial_sums + part, block) * input(r * s.partial_sums + part, b);
+  const auto sum_at = [&](int i) { return sum(p * of_tile + o % of_tile, i, b, o / of_tile); };
+  Expr total = sum_at(0);
+  for (int i = 1; i < s.partial_sums; ++i) total += sum_at(i);
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
-  lowered.output = finish(subgraph, arguments, total, o, b, lowered);
+  lowered.output = finish(subgraph, arguments, total, o, p, b, lowered);
 
   Var oo("oo"), oi("oi"), ov("ov"), bo("bo"), bi("bi");
   Func& output = lowered.output;
-  output.split(o, oo, oi, tile, outputs % tile == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf)
+  output.split(o, oo, oi, of_tile, outputs % of_tile == 0 ? TailStrategy::RoundUp : TailStrategy::GuardWithIf)
       .split(oi, oi, ov, s.vector, TailStrategy::RoundUp)
       .split(b, bo, bi, s.tile_batch, inside_tail(subgraph.batch, s.tile_batch));
-  const Var at = order_tiles(output, s, oo, bo, {ov, oi, bi});
-  output.vectorize(ov).unroll(oi).unroll(bi).never_partition_all();
+  const Var at = order_tiles(output, s, oo, bo, {ov, oi, p, bi});
+  output.vectorize(ov).unroll(oi).unroll(p).unroll(bi).never_partition_all();
 
   Var ti("ti"), tv("tv");
   sum.bound_extent(ot, 1).store_in(MemoryType::Stack).compute_at(output, at);
@@ -79,7 +85,7 @@ Lowered along_inputs(const Subgraph& subgraph, const DenseSchedule& s, const std
   ImageParam weight = dense_input("weight", arguments[1].extents);
   ImageParam bias = dense_input("bias", arguments[2].extents);
 
-  Var o("o"), b("b"), lane("lane");
+  Var o("o"), p("p"), b("b"), lane("lane");
   RDom r(0, inputs / s.vector, "r"), lanes(0, s.vector, "lanes");
   Func partial("partial"), sum("sum");
   partial(lane, o, b) = 0.0f;
@@ -89,13 +95,13 @@ Lowered along_inputs(const Subgraph& subgraph, const DenseSchedule& s, const std
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
-  lowered.output = finish(subgraph, arguments, sum(o, b), o, b, lowered);
+  lowered.output = finish(subgraph, arguments, sum(o, b), o, p, b, lowered);
 
   Var oo("oo"), oi("oi"), bo("bo"), bi("bi");
   Func& output = lowered.output;
   output.split(o, oo, oi, s.tile_outputs, inside_tail(outputs, s.tile_outputs))
       .split(b, bo, bi, s.tile_batch, inside_tail(subgraph.batch, s.tile_batch));
-  const Var at = order_tiles(output, s, oo, bo, {oi, bi});
+  const Var at = order_tiles(output, s, oo, bo, {oi, p, bi});
   output.unroll(oi).unroll(bi);
   sum.store_in(MemoryType::Stack).compute_at(output, at).unroll(o).unroll(b);
   sum.update().reorder(lanes, o, b).unroll(o).unroll(b).atomic().vectorize(lanes);

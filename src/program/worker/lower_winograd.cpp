@@ -137,11 +137,7 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   RVar ro("ro"), ri("ri");
   Stage update = sum.update();
   update.split(t, to, tv, s.vector, TailStrategy::RoundUp).split(r, ro, ri, s.unroll, TailStrategy::GuardWithIf);
-  if (s.broadcasts_kept)
-    update.reorder(tv, q, to, ri, ro, j, i, ct);
-  else
-    update.reorder(tv, to, q, ri, ro, j, i, ct);
-  update.vectorize(tv).unroll(to).unroll(q).unroll(ri).never_partition_all();
+  update.reorder(tv, to, q, ri, ro, j, i, ct).vectorize(tv).unroll(to).unroll(q).unroll(ri).never_partition_all();
 
   transformed.bound(i, 0, points).bound(j, 0, points).bound_extent(q, tiles).compute_at(output, blocks);
   transformed.split(k, ko, kv, w.input_vector, inside_tail(subgraph.in_channels, w.input_vector))

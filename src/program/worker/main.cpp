@@ -26,6 +26,7 @@ Target parse_target(const json& text) {
   target.registers = text.at("registers");
   target.threads = text.at("threads");
   target.native_units = text.at("native_units");
+  target.avx2 = text.at("avx2");
   return target;
 }
 
