@@ -272,6 +272,23 @@ TEST(DefaultProgram, KeepsNarrowTilesShortAndTheirVectorsFull) {
   EXPECT_EQ(s.unroll, 8);
   EXPECT_LE(s.tile_vectors * s.tile_width * s.tile_height, 10);
   EXPECT_GE(s.tile_vectors * s.tile_width * s.tile_height, 6);
+  // Copies of a map of three channels cost more than loops of their own for its edges.
+  const std::string first = text("conv-f32-n1-h224-w224-i3-o16-k3-s2-p1-hswish");
+  EXPECT_NE(first.find("padding=6 "), std::string::npos) << first;
+  // A row of tiles that is shifted back inside would be checked throughout.
+  const auto first_space = make_program_space(parse_subgraph("conv-f32-n1-h160-w160-i3-o8-k3-s2-p1-hswish"), split);
+  const ConvSchedule apart = decode_conv(first_space->default_program());
+  EXPECT_EQ(apart.padding, ConvPadding::inlined_edges_apart);
+  EXPECT_EQ(80 % apart.tile_width + 80 % apart.tile_height, 0);
+  // Channels that fill no whole vectors: halves, not taps side by side.
+  const std::string odd = text("conv-f32-n1-h14-w14-i528-o88-k1-s1-p0-linear-res");
+  EXPECT_NE(odd.find("vector=8 lane_taps=1 "), std::string::npos) << odd;
+  const std::string few = text("depthwise-f32-n1-h64-w64-i24-o24-k3-s2-p1-relu");
+  EXPECT_NE(few.find("vector=8 "), std::string::npos) << few;
+  // A single input of a dense layer reads its weights in several streams where tiles divide the outputs.
+  const std::string dense = text("dense-f32-n1-h1-w1-i960-o1280-k1-s1-p0-hswish");
+  EXPECT_NE(dense.find("tile_outputs=4 "), std::string::npos) << dense;
+  EXPECT_NE(dense.find("streams=1 "), std::string::npos) << dense;
   // A large depthwise kernel with few vectors: fourteen pixels of one row, a row of the kernel sliding over them.
   const std::string depthwise = text("depthwise-f32-n1-h14-w14-i480-o480-k5-s1-p2-hswish");
   EXPECT_NE(depthwise.find("tile_vectors=1 tile_width=14 tile_height=1 "), std::string::npos) << depthwise;
