@@ -129,7 +129,14 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
       const double seen = level < 0 ? 0
                                     : static_cast<double>(levels[static_cast<size_t>(level)]) /
                                           static_cast<double>(state.options.full_steps);
-      const double prior = kPriorDeviation * kPriorDeviation * (1 - seen);
+      // Where all that was trained ends alike, nothing is uncertain by more than that.
+      double spread = kPriorDeviation * kPriorDeviation;
+      if (learnt) {
+        double sum = 0;
+        for (double value : values) sum += (value - mean) * (value - mean);
+        spread = std::min(spread, sum / static_cast<double>(values.size() - 1));
+      }
+      const double prior = spread * (1 - seen);
       if (learnt) {
         ridge.emplace_back(rows, values);
         variance = ridge[0].variance();
@@ -155,8 +162,8 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
           normal = {ridge[0].mean(row), variance};
           if (!process.empty()) normal.mean += process[0].mean(row);
         } else {
-          const double spread = kUnknownDeviation * (level >= 0 ? 1 : 2);
-          normal = {level >= 0 || values.empty() ? bound - spread : mean, spread * spread};
+          const double deviation = kUnknownDeviation * (level >= 0 ? 1 : 2);
+          normal = {level >= 0 || values.empty() ? bound - deviation : mean, deviation * deviation};
         }
         final[i] = state.networks[i].steps > 0 ? below(normal, bound) : normal;
       }
