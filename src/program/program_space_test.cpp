@@ -283,11 +283,13 @@ TEST(DefaultProgram, KeepsNarrowTilesShortAndTheirVectorsFull) {
   // Channels that fill no whole vectors: halves, not taps side by side.
   const std::string odd = text("conv-f32-n1-h14-w14-i528-o88-k1-s1-p0-linear-res");
   EXPECT_NE(odd.find("vector=8 lane_taps=1 "), std::string::npos) << odd;
+  const std::string ninths = text("conv-f32-n1-h56-w56-i16-o72-k1-s1-p0-relu");
+  EXPECT_NE(ninths.find("vector=8 lane_taps=1 tile_vectors=3 tile_width=4 "), std::string::npos) << ninths;
   const std::string few = text("depthwise-f32-n1-h64-w64-i24-o24-k3-s2-p1-relu");
   EXPECT_NE(few.find("vector=8 "), std::string::npos) << few;
   // A single input of a dense layer reads its weights in several streams where tiles divide the outputs.
   const std::string dense = text("dense-f32-n1-h1-w1-i960-o1280-k1-s1-p0-hswish");
-  EXPECT_NE(dense.find("tile_outputs=4 "), std::string::npos) << dense;
+  EXPECT_NE(dense.find("vector=8 tile_outputs=4 "), std::string::npos) << dense;
   EXPECT_NE(dense.find("streams=1 "), std::string::npos) << dense;
   // A large depthwise kernel with few vectors: fourteen pixels of one row, a row of the kernel sliding over them.
   const std::string depthwise = text("depthwise-f32-n1-h14-w14-i480-o480-k5-s1-p2-hswish");

@@ -71,11 +71,14 @@ class DenseSpace : public ProgramSpace {
   Knobs default_program() const override {
     Knobs knobs(specs_.size(), 0);
     knobs[1] = largest_up_to(specs_[1].values, target_.vector_floats);
-    const int most_vectors = std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1]));
-    knobs[2] = largest_up_to(specs_[2].values, most_vectors);
-    // A single input takes every weight once, from far away: several streams come faster than one.
-    for (int vectors = 3; vectors <= most_vectors && subgraph_.batch == 1; ++vectors)
-      if (outputs() % (knobs[1] * vectors) == 0) knobs[2] = vectors, knobs[8] = 1;
+    knobs[2] = largest_up_to(specs_[2].values, std::min(subgraph_.batch == 1 ? 4 : 2, ceil_div(outputs(), knobs[1])));
+    if (subgraph_.batch == 1) {
+      // A single input takes every weight once, from far away: several streams come faster than one, and of half
+      // vectors where whole ones are split.
+      const int vector = largest_up_to(specs_[1].values, target_.vector_floats / (target_.native_units == 1 ? 2 : 1));
+      for (int vectors : {3, 5, 4})
+        if (outputs() % (vector * vectors) == 0) knobs[1] = vector, knobs[2] = vectors, knobs[8] = 1;
+    }
     // As many accumulators as leave registers for the weights; alone an input is bound by the weights' way from memory.
     knobs[3] = largest_up_to(specs_[3].values, std::max(1, target_.registers / 2 / knobs[2]));
     knobs[6] = specs_[6].values.back();  // weights come from memory once
