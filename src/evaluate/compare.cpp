@@ -13,7 +13,7 @@
 #include "evaluate/run_outcome.h"
 #include "model/error.h"
 #include "policy/architecture_features.h"
-#include "policy/pareto.h"
+#include "policy/survivors.h"
 
 namespace sonar {
 namespace {
@@ -42,18 +42,11 @@ std::vector<double> macs_of(const Trace& trace) {
 
 /// Front of final accuracy and a latency metric, among the networks that have both it and a final latency.
 std::vector<bool> front_by(const Trace& trace, const std::vector<double>& metric) {
-  Points points;
-  std::vector<size_t> places;
+  std::vector<Objectives> objectives;
   for (size_t i = 0; i < metric.size(); ++i)
-    if (std::isfinite(metric[i]) && std::isfinite(trace.networks[i].final_latency_us)) {
-      points.push_back({trace.networks[i].final_accuracy, metric[i]});
-      places.push_back(i);
-    }
-  std::vector<bool> front(metric.size());
-  if (points.empty()) return front;
-  const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
-  for (size_t p = 0; p < places.size(); ++p) front[places[p]] = ranks[p] == 0;
-  return front;
+    objectives.push_back(
+        {trace.networks[i].final_accuracy, std::isfinite(trace.networks[i].final_latency_us) ? metric[i] : kNan});
+  return on_front(objectives);
 }
 
 /// Kendall's tau of a metric with the final latency, over the networks that have it.

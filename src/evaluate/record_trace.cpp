@@ -21,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Why the tuning curves of a run depend on the order in which its subgraphs were tuned; empty: they do not.
+/// Why the curves of a run depend on its course: on the order of its subgraphs, its rounds, its other networks; empty:
+/// they do not.
 std::string order_dependence(const std::map<std::string, std::string>& configuration, const RunStore& store) {
   std::string why;
   const auto on = [&](const char* key) {

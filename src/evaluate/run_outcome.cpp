@@ -8,7 +8,7 @@
 
 #include "evaluate/recorded_cost.h"
 #include "model/error.h"
-#include "policy/pareto.h"
+#include "policy/survivors.h"
 
 namespace sonar {
 namespace {
@@ -36,16 +36,10 @@ std::map<SubgraphKey, double> best_latencies(const RunStore& store, const std::v
 }
 
 void mark_answers(std::vector<RunOutcome::Returned>& returned) {
-  Points points;
-  std::vector<size_t> places;
-  for (size_t i = 0; i < returned.size(); ++i)
-    if (std::isfinite(returned[i].objectives.accuracy) && std::isfinite(returned[i].objectives.latency_us)) {
-      points.push_back({returned[i].objectives.accuracy, returned[i].objectives.latency_us});
-      places.push_back(i);
-    }
-  if (points.empty()) return;
-  const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
-  for (size_t p = 0; p < places.size(); ++p) returned[places[p]].answer = ranks[p] == 0;
+  std::vector<Objectives> objectives;
+  for (const RunOutcome::Returned& network : returned) objectives.push_back(network.objectives);
+  const std::vector<bool> front = on_front(objectives);
+  for (size_t i = 0; i < returned.size(); ++i) returned[i].answer = front[i];
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "model/error.h"
 #include "model/random.h"
 #include "policy/algorithms.h"
-#include "policy/pareto.h"
+#include "policy/survivors.h"
 
 namespace sonar {
 namespace {
@@ -61,17 +61,7 @@ std::vector<Objectives> Algorithm::estimates(const SearchState& state, const std
 }
 
 std::vector<bool> Algorithm::answers(const std::vector<Objectives>& objectives, const PolicyOptions&) const {
-  Points points;
-  std::vector<size_t> places;
-  for (size_t i = 0; i < objectives.size(); ++i) {
-    if (!std::isfinite(objectives[i].latency_us)) continue;
-    points.push_back({objectives[i].accuracy, objectives[i].latency_us});
-    places.push_back(i);
-  }
-  std::vector<bool> result(objectives.size());
-  const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
-  for (size_t p = 0; p < points.size(); ++p) result[places[p]] = ranks[p] == 0;
-  return result;
+  return on_front(objectives);
 }
 
 std::unique_ptr<Algorithm> make_algorithm(const PolicyOptions& options) {

@@ -280,7 +280,7 @@ class SonarPlus : public Algorithm {
     return result;
   }
 
-  /// A seeded sample, spread evenly over the order of the latencies, is trained to the first level.
+  /// A seeded sample, spread evenly over the order of the latencies, is trained to the second level (of one: to that).
   void sample(const SearchState& state, std::vector<size_t> members, const std::vector<double>& latency, double share,
               double most, std::vector<long>& to) const {
     const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);

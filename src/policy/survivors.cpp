@@ -134,6 +134,20 @@ std::vector<Verdict> threshold_survivors(const std::vector<Objectives>& objectiv
   return verdicts;
 }
 
+std::vector<bool> on_front(const std::vector<Objectives>& objectives) {
+  Points points;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < objectives.size(); ++i) {
+    if (!std::isfinite(objectives[i].accuracy) || !std::isfinite(objectives[i].latency_us)) continue;
+    points.push_back({objectives[i].accuracy, objectives[i].latency_us});
+    places.push_back(i);
+  }
+  std::vector<bool> result(objectives.size());
+  const std::vector<int> ranks = non_dominated_ranks(points, {true, false});
+  for (size_t p = 0; p < places.size(); ++p) result[places[p]] = ranks[p] == 0;
+  return result;
+}
+
 int most_accurate_within(const std::vector<Objectives>& objectives, double threshold_us) {
   int best = -1;
   for (size_t i = 0; i < objectives.size(); ++i)

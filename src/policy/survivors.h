@@ -31,6 +31,9 @@ std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives,
 std::vector<Verdict> threshold_survivors(const std::vector<Objectives>& objectives,
                                          const std::vector<std::string>& names, double threshold_us, SurvivorRule rule);
 
+/// Which of the networks are on their front. One whose accuracy or latency is not finite is not.
+std::vector<bool> on_front(const std::vector<Objectives>& objectives);
+
 /// The threshold search's answer: index of the most accurate network with latency <= threshold (ties: lower latency,
 /// then order), or -1 when none reaches it.
 int most_accurate_within(const std::vector<Objectives>& objectives, double threshold_us);

@@ -269,7 +269,7 @@ TEST(ProgramFuzzConv, TapsSideBySide) {
   compile_run_and_compare(host_target(), {trials.begin(), trials.begin() + 9}, true);
 }
 
-/// Several tiles in one turn of a loop, AVX2 beside AVX-512, groups and bands that are cut at their ends.
+/// AVX2 beside AVX-512, groups and bands that are cut at their ends.
 TEST(ProgramFuzzConv, EveryKnob) {
   const std::vector<std::string> keys = {
       "conv-f32-n1-h6-w8-i16-o72-k1-s1-p0-relu", "conv-f32-n2-h8-w6-i24-o33-k1-s1-p0-hswish-res",
