@@ -111,6 +111,11 @@ struct Session {
   Session(const Graph& graph, const torch::Device& device, BatchStream stream)
       : network(graph, device), velocity(torch::zeros_like(network.weights)), batches(std::move(stream)) {}
   Network& judged() { return average ? *average : network; }
+  /// The average starts from what the network is.
+  void start_average() {
+    average->weights.copy_(network.weights);
+    average->statistics.copy_(network.statistics);
+  }
 };
 
 struct Trainer::State {
@@ -168,8 +173,7 @@ std::unique_ptr<Session> Trainer::State::start(const std::string& network, const
   session->network.initialise(seed, network);
   if (options.ema > 0) {
     session->average.emplace(graph, device);
-    session->average->weights.copy_(session->network.weights);
-    session->average->statistics.copy_(session->network.statistics);
+    session->start_average();
   }
   return session;
 }
@@ -349,10 +353,7 @@ void Trainer::State::inherit(Session& session, const TrainRequest::Origin& origi
     }
   }
   session.network.set_parameters(own);
-  if (session.average) {
-    session.average->weights.copy_(session.network.weights);
-    session.average->statistics.copy_(session.network.statistics);
-  }
+  if (session.average) session.start_average();
 }
 
 /// Trains to `stop`, with an intermediate checkpoint now and then.

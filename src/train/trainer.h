@@ -70,8 +70,8 @@ class Trainer {
   /// Continues from the newest usable checkpoint of at most to_step, which may be older than from_step (a kill came
   /// between an epoch's point and the next checkpoint), or from the start. Reports every point after from_step,
   /// recorded ones again, and `progress` (step, training seconds since step 0) about once a second. Points are the same
-  /// from whichever checkpoint, bit for bit, but for the seconds. A network whose loss stops being finite takes no
-  /// further steps; its points report the accuracy that it has.
+  /// from whichever checkpoint that was reached under the same full_steps, bit for bit, but for the seconds. A network
+  /// whose loss stops being finite takes no further steps; its points report the accuracy that it has.
   void train(const TrainRequest& request, const std::function<void(const TrainPoint&)>& point,
              const std::function<void(long step, double seconds)>& progress);
 
