@@ -22,8 +22,10 @@ class Peer:
 
     def __init__(self, system, core):
         python = os.path.join(FOLDER, ".venv", "bin", "python")
+        environment = dict(os.environ, GLIBC_TUNABLES="glibc.malloc.hugetlb=1")  # large pages, which SONAR asks for too
         self.process = subprocess.Popen([python, os.path.join(FOLDER, "worker.py"), system, str(core)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                                        env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
 
     def ask(self, request):
         try:

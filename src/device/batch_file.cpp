@@ -32,6 +32,7 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
   for (int extent : buffer.extents) require(extent > 0, place, "an extent is not positive");
   require(count(buffer) < (size_t{1} << 31), place, "more than 2^31 elements");
   require(buffer.fill != BufferSpec::Fill::file || !buffer.path.empty(), place, "filled from a file without a path");
+  require(buffer.reuse_bytes.size() <= count(buffer), place, "more parts than values");
   require(buffer.block >= 0, place, "a negative block");
   require(buffer.winograd == 0 || buffer.block > 0, place, "transformed weights that are not packed");
   if (buffer.block > 0) {
@@ -75,7 +76,15 @@ void check_batch(const Batch& batch) {
     const Case& c = batch.cases[i];
     const std::string place = fmt::format("case {}", i);
     const int buffers = static_cast<int>(c.buffers.size());
-    for (int k = 0; k < buffers; ++k) check_buffer(c.buffers[k], fmt::format("{}, buffer {}", place, k));
+    for (int k = 0; k < buffers; ++k) {
+      const BufferSpec& buffer = c.buffers[k];
+      check_buffer(buffer, fmt::format("{}, buffer {}", place, k));
+      if (buffer.inside < 0) continue;
+      require(buffer.inside < k && c.buffers[buffer.inside].inside < 0, fmt::format("{}, buffer {}", place, k),
+              "inside a buffer that is itself inside one, or comes later");
+      require(buffer.offset >= 0 && buffer.offset + long(count(buffer)) <= long(count(c.buffers[buffer.inside])),
+              fmt::format("{}, buffer {}", place, k), "reaches out of the buffer that it is inside of");
+    }
     require(!c.calls.empty(), place, "no call");
     for (const CallSpec& call : c.calls) {
       require(call.function >= 0 && call.function < static_cast<int>(batch.functions.size()), place,
@@ -116,8 +125,10 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, i
     append(body, "case {} {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer,
            expected, c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s, c.context_bytes);
     for (const BufferSpec& b : c.buffers) {
-      append(body, "buffer {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows, b.run,
-             b.unit, b.winograd, b.reuse_bytes, b.extents.size());
+      append(body, "buffer {} {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows,
+             b.run, b.unit, b.winograd, b.inside, b.offset, b.reuse_bytes.size());
+      for (long bytes : b.reuse_bytes) append(body, " {}", bytes);
+      append(body, " {}", b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
       const bool from_file = b.fill == BufferSpec::Fill::file;
       append(body, " {}{}\n", from_file ? b.path.size() : 0, from_file ? " " + b.path : "");
@@ -129,7 +140,7 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, i
     }
   }
   const auto text_of_length = [&](size_t bytes) {
-    return fmt::format("sonar-batch 3 {:012}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes, threads,
+    return fmt::format("sonar-batch 4 {:012}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes, threads,
                        result.values.size(), counts, cases.size(), body);
   };
   const size_t bytes = (text_of_length(0).size() + text_unit - 1) / text_unit * text_unit;

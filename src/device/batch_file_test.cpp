@@ -27,10 +27,10 @@ TEST(BatchFile, EqualExpectedValuesAreHeldOnce) {
   const BatchText all = describe_batch(batch, {0, 1, 2, 3}, 2);
   EXPECT_EQ(all.values.size(), 2u);
   EXPECT_EQ(all.text.size() % 64, 0u);
-  EXPECT_EQ(all.text.rfind("sonar-batch 3 ", 0), 0u);
+  EXPECT_EQ(all.text.rfind("sonar-batch 4 ", 0), 0u);
   EXPECT_EQ(std::stoul(all.text.substr(14)), all.text.size());
   EXPECT_NE(all.text.find("\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
-  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 -1 2 2 3 0\n"), std::string::npos)
+  EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 -1 0 0 2 2 3 0\n"), std::string::npos)
       << all.text;
   EXPECT_EQ(describe_batch(batch, {3}, 1).values.size(), 0u);
 }
@@ -65,6 +65,15 @@ TEST(BatchFile, BatchesThatMakeNoSenseAreRefused) {
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].time_limit_s = 0; }), "case 0: no time limit");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[3].context_bytes = kMostContextBytes + 1; }),
             "case 3: a context of more than 128 MiB");
+  EXPECT_EQ(complaint([](Batch& b) { b.cases[0].buffers[1].inside = 1; }),
+            "case 0, buffer 1: inside a buffer that is itself inside one, or comes later");
+  EXPECT_EQ(complaint([](Batch& b) {
+              b.cases[0].buffers[1].inside = 0;
+              b.cases[0].buffers[1].offset = 3;
+            }),
+            "case 0, buffer 1: reaches out of the buffer that it is inside of");
+  EXPECT_EQ(complaint([](Batch& b) { b.cases[0].buffers[1].reuse_bytes.assign(100000, 0); }),
+            "case 0, buffer 1: more parts than values");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].max_samples = 0; }), "case 0: max_samples is not in 1..2000");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].buffers[0].fill = BufferSpec::Fill::file; }),
             "case 0, buffer 0: filled from a file without a path");

@@ -31,9 +31,14 @@ struct BufferSpec {
   /// 2 or 4: `rows` 3x3 kernels are given, [3][3][channels] each, and stored, packed by `block`, as winograd_weights()
   /// (device/winograd_weights.h) makes them for tiles of that size. 0: stored as given.
   int winograd = 0;
-  /// Of a case with a context: bytes of other data that a network touches between its last use of this buffer and the
-  /// call. The buffer is written that long before each timed call. < 0: not at all, as weights.
-  long reuse_bytes = -1;
+  /// >= 0: the buffer is a part of that one, an earlier buffer of the case, `offset` values after its start; its own
+  /// `fill` means nothing then.
+  int inside = -1;
+  long offset = 0;
+  /// Of a case with a context, for each of so many equal parts of the buffer: bytes of other data that a network
+  /// touches between its last touch of this memory and the call. Each part is written that long before each timed call.
+  /// Empty: none is, as weights.
+  std::vector<long> reuse_bytes;
 };
 
 /// One call: function(buffers...). Functions have Halide's argv calling convention.

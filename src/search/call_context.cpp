@@ -1,104 +1,137 @@
 #include "search/call_context.h"
 
 #include <algorithm>
+#include <bitset>
 #include <cmath>
-#include <set>
 
-#include "search/value_buffers.h"
+#include "device/device.h"
+#include "search/memory_plan.h"
 
 namespace sonar {
 namespace {
 
-constexpr double kPage = 4096;  // less than that makes no difference
+constexpr double kSmallest = 4096;  // bytes; less makes no difference
+constexpr long kPieces = 512;       // of an arena; what is touched is told by the piece
+using Pieces = std::bitset<kPieces>;
 
-double bytes_of(const BufferSpec& buffer) { return double(floats_in(buffer)) * sizeof(float); }
+/// What the uses of a network touch: their own weights, and pieces of the arena.
+class Touched {
+ public:
+  explicit Touched(const std::vector<SubgraphUse>& uses) : uses_(uses), plan_(uses), pieces_(uses.size()) {
+    for (size_t i = 0; i < uses.size(); ++i)
+      for (int value : {uses[i].input, uses[i].residual, uses[i].output})
+        if (value >= 0) pieces_[i] |= pieces(plan_.of(value));
+  }
 
-long input_floats(const Subgraph& s) { return long(s.batch) * s.height * s.width * s.in_channels; }
+  /// Of other memory, between two calls of the i-th.
+  double between_calls(size_t i) const {
+    Pieces others;
+    double bytes = 0;
+    for (size_t k = 0; k < uses_.size(); ++k) {
+      if (k == i) continue;
+      others |= pieces_[k];
+      bytes += uses_[k].subgraph.weight_bytes();
+    }
+    return bytes + bytes_of(others & ~pieces_[i]);
+  }
 
-long output_floats(const Subgraph& s) { return long(s.batch) * s.out_height() * s.out_width() * s.out_channels; }
+  /// Of other memory, between the last touch of each eighth of a value, in this pass over the network or the one
+  /// before, and the i-th call.
+  std::array<double, 8> since(size_t i, int value) const {
+    const ValuePlace& place = plan_.of(value);
+    std::array<double, 8> result{};
+    std::array<bool, 8> found{};
+    Pieces others;
+    double weights = 0;
+    for (size_t back = 1;; ++back) {
+      const size_t k = (i + uses_.size() - back % uses_.size()) % uses_.size();
+      const double bytes = weights + bytes_of(others & ~pieces_[i]);
+      bool all = true;
+      for (size_t part = 0; part < found.size(); ++part) {
+        if (found[part]) continue;
+        found[part] = k == i || pieces_[k][piece(middle_of(place, part))];
+        if (found[part]) result[part] = bytes;
+        all = all && found[part];
+      }
+      if (all) return result;
+      others |= pieces_[k];
+      weights += uses_[k].subgraph.weight_bytes();
+    }
+  }
 
-/// The memory that one use of a subgraph touches, as indices into the network's buffers; < 0: none.
-struct Touched {
-  int weights, input, residual = -1, output;
-  bool any(int buffer) const { return buffer == weights || buffer == input || buffer == residual || buffer == output; }
+ private:
+  size_t piece(long offset) const { return static_cast<size_t>(offset * kPieces / std::max(plan_.floats(), 1L)); }
+
+  static long middle_of(const ValuePlace& place, size_t eighth) {
+    return place.offset + place.floats * static_cast<long>(2 * eighth + 1) / 16;
+  }
+
+  /// Those whose middle the value covers, and those in which the middles of its eighths lie.
+  Pieces pieces(const ValuePlace& place) const {
+    const double per_piece = double(plan_.floats()) / kPieces;
+    Pieces result;
+    for (size_t part = 0; part < 8; ++part) result.set(piece(middle_of(place, part)));
+    for (size_t p = piece(place.offset); p < kPieces; ++p) {
+      const double middle = (double(p) + 0.5) * per_piece;
+      if (middle >= double(place.offset + place.floats)) break;
+      if (middle >= double(place.offset)) result.set(p);
+    }
+    return result;
+  }
+
+  double bytes_of(const Pieces& pieces) const {
+    return double(pieces.count()) * double(plan_.floats()) / kPieces * sizeof(float);
+  }
+
+  const std::vector<SubgraphUse>& uses_;
+  MemoryPlan plan_;
+  std::vector<Pieces> pieces_;
 };
 
-/// Lays out activations as network_case does, and weights apart.
-std::vector<Touched> lay_out(const std::vector<SubgraphUse>& uses, std::vector<BufferSpec>& buffers) {
-  std::vector<Touched> touched(uses.size());
-  ValueBuffers values(uses);
-  for (size_t i = 0; i < uses.size(); ++i) {
-    const SubgraphUse& use = uses[i];
-    const Subgraph& subgraph = use.subgraph;
-    if (!values.holds(use.input)) values.keep(use.input, flat_buffer(input_floats(subgraph)), buffers);
-    touched[i].input = values.buffer(use.input);
-    if (use.residual >= 0) {
-      if (!values.holds(use.residual))
-        values.keep(use.residual, flat_buffer(subgraph.second_input_elements()), buffers);
-      touched[i].residual = values.buffer(use.residual);
-    }
-    if (i + 1 < uses.size())
-      values.write(use.output, flat_buffer(output_floats(subgraph)), buffers);
-    else
-      values.keep(use.output, flat_buffer(output_floats(subgraph)), buffers);
-    touched[i].output = values.buffer(use.output);
-    values.end_use(use, i);
-    touched[i].weights = static_cast<int>(buffers.size());
-    buffers.push_back(flat_buffer(std::max(1L, static_cast<long>(subgraph.weight_bytes() / sizeof(float)))));
-  }
-  return touched;
-}
-
-/// Bytes of other buffers that are touched between the last use of `buffer`, in this pass over the network or the one
-/// before, and the i-th call.
-double since_last_use(const std::vector<Touched>& uses, const std::vector<BufferSpec>& buffers, size_t i, int buffer) {
-  std::set<int> between;
-  for (size_t back = 1; back < uses.size(); ++back) {
-    const Touched& use = uses[(i + uses.size() - back) % uses.size()];
-    if (use.any(buffer)) break;
-    for (int other : {use.weights, use.input, use.residual, use.output})
-      if (other >= 0 && !uses[i].any(other)) between.insert(other);
-  }
-  double bytes = 0;
-  for (int other : between) bytes += bytes_of(buffers[static_cast<size_t>(other)]);
-  return bytes;
-}
-
 long rounded_median(std::vector<double> values) {
+  if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   const double median = values[(values.size() - 1) / 2];
-  if (median < kPage) return 0;
-  const double rounded = std::exp2(std::round(2 * std::log2(median)) / 2);
+  if (median < kSmallest) return 0;
+  const double rounded = std::exp2(std::round(8 * std::log2(median)) / 8);
   return std::min(kMostContextBytes, static_cast<long>(rounded) / 64 * 64);
+}
+
+using Samples = std::array<std::vector<double>, 8>;
+
+void add(Samples& samples, const std::array<double, 8>& values) {
+  for (size_t part = 0; part < samples.size(); ++part) samples[part].push_back(values[part]);
+}
+
+SinceTouched rounded_medians(const Samples& samples) {
+  SinceTouched result;
+  for (size_t part = 0; part < samples.size(); ++part) result[part] = rounded_median(samples[part]);
+  return result;
 }
 
 }  // namespace
 
 std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks) {
   struct Places {
-    std::vector<double> bytes, input, residual, output;
+    std::vector<double> bytes;
+    Samples input, residual, output;
   };
   std::map<SubgraphKey, Places> places;
   for (const std::vector<SubgraphUse>* uses : networks) {
-    std::vector<BufferSpec> buffers;
-    const std::vector<Touched> touched = lay_out(*uses, buffers);
-    for (size_t i = 0; i < touched.size(); ++i) {
-      const auto since = [&](int buffer) { return since_last_use(touched, buffers, i, buffer); };
-      Places& of = places[(*uses)[i].subgraph.key()];
-      of.bytes.push_back(since(touched[i].weights));
-      of.input.push_back(since(touched[i].input));
-      if (touched[i].residual >= 0) of.residual.push_back(since(touched[i].residual));
-      of.output.push_back(since(touched[i].output));
+    const Touched touched(*uses);
+    for (size_t i = 0; i < uses->size(); ++i) {
+      const SubgraphUse& use = (*uses)[i];
+      Places& of = places[use.subgraph.key()];
+      of.bytes.push_back(touched.between_calls(i));
+      add(of.input, touched.since(i, use.input));
+      if (use.residual >= 0) add(of.residual, touched.since(i, use.residual));
+      add(of.output, touched.since(i, use.output));
     }
   }
   std::map<SubgraphKey, CallContext> result;
-  for (const auto& [key, of] : places) {
-    CallContext& context = result[key];
-    context.bytes = rounded_median(of.bytes);
-    context.input = rounded_median(of.input);
-    context.residual = of.residual.empty() ? 0 : rounded_median(of.residual);
-    context.output = rounded_median(of.output);
-  }
+  for (const auto& [key, of] : places)
+    result[key] = {rounded_median(of.bytes), rounded_medians(of.input), rounded_medians(of.residual),
+                   rounded_medians(of.output)};
   return result;
 }
 

@@ -21,10 +21,16 @@ SubgraphUse use(int in, int out, int input, int output) {
 
 constexpr double kPixels = 256 * sizeof(float);
 
-/// Within the rounding to powers of the square root of two.
+/// Within the rounding, and what lies between two values.
 void expect_about(long got, double expected) {
-  EXPECT_GE(static_cast<double>(got), 0.83 * expected);
-  EXPECT_LE(static_cast<double>(got), 1.20 * expected);
+  EXPECT_GE(static_cast<double>(got), 0.95 * expected);
+  EXPECT_LE(static_cast<double>(got), 1.05 * (expected + 4096));
+}
+
+const SinceTouched kNow{};
+
+void expect_all(const SinceTouched& got, long expected) {
+  for (long bytes : got) EXPECT_EQ(bytes, expected);
 }
 
 TEST(CallContext, OfAChain) {
@@ -35,14 +41,24 @@ TEST(CallContext, OfAChain) {
                     third = contexts.at(chain[2].subgraph.key());
   const double w1 = chain[0].subgraph.weight_bytes(), w2 = chain[1].subgraph.weight_bytes(),
                w3 = chain[2].subgraph.weight_bytes();
-  // Between two calls of the second: the others' weights, the network's input and output.
-  expect_about(second.bytes, w1 + w3 + kPixels * (8 + 16));
-  EXPECT_EQ(second.input, 0);  // just written
-  // The network's input was read a whole pass ago; its second value is the first one's output.
-  expect_about(first.input, w2 + w3 + kPixels * (128 + 16));
-  EXPECT_EQ(first.input, first.bytes);
-  EXPECT_EQ(third.input, 0);
-  EXPECT_EQ(third.output, third.bytes);  // written a whole pass ago, for the result has a buffer of its own
+  // Between two calls of the second: the others' weights, the network's input. Its output lies where the second's input
+  // was.
+  expect_about(second.bytes, w1 + w3 + kPixels * 8);
+  EXPECT_EQ(second.input, kNow);  // just written
+  // The network's input was read a whole pass ago.
+  expect_about(first.input[3], w2 + w3 + kPixels * 128);
+  expect_all(first.input, first.bytes);
+  EXPECT_EQ(third.input, kNow);
+  for (size_t part = 1; part < third.output.size(); ++part) EXPECT_EQ(third.output[part], 0);
+}
+
+TEST(CallContext, ALargeValueLiesWhereSeveralHaveBeen) {
+  // 0 -> 1 (large) -> 2 (small) -> 3 (small) -> 4: of the large value's memory the start was used lately, the rest not.
+  const std::vector<SubgraphUse> chain = {use(8, 256, 0, 1), use(256, 32, 1, 2), use(32, 16, 2, 3), use(16, 4, 3, 4)};
+  const CallContext first = call_contexts({&chain}).at(chain[0].subgraph.key());
+  EXPECT_LT(first.output[0], first.output[7]);
+  // The second use read all of it.
+  expect_about(first.output[7], chain[2].subgraph.weight_bytes() + chain[3].subgraph.weight_bytes() + kPixels * 32);
 }
 
 TEST(CallContext, IsTheMedianOverNetworksAndBounded) {
@@ -59,7 +75,7 @@ TEST(CallContext, IsTheMedianOverNetworksAndBounded) {
 
 TEST(CallContext, ASubgraphThatIsTheWholeNetworkHasNone) {
   const std::vector<SubgraphUse> one = {use(8, 16, 0, 1)};
-  EXPECT_EQ(call_contexts({&one}).at(one[0].subgraph.key()), (CallContext{0, 0, 0, 0}));
+  EXPECT_EQ(call_contexts({&one}).at(one[0].subgraph.key()), (CallContext{0, kNow, kNow, kNow}));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include "device/random_values.h"
 #include "graph/reference.h"
 #include "model/random.h"
-#include "search/value_buffers.h"
+#include "search/memory_plan.h"
 
 namespace sonar {
 namespace {
@@ -22,6 +22,20 @@ float value_scale(const Subgraph& s, Argument::Role role, size_t argument) {
   if (s.kind == SubgraphKind::depthwise) fan_in = double(s.kernel) * s.kernel;
   if (s.kind == SubgraphKind::squeeze_excite) fan_in = argument == 1 ? s.in_channels : s.squeeze;
   return static_cast<float>(std::sqrt(3.0 / fan_in));
+}
+
+BufferSpec zero_buffer(std::vector<int> extents) {
+  BufferSpec buffer;
+  buffer.extents = std::move(extents);
+  buffer.fill = BufferSpec::Fill::zero;
+  return buffer;
+}
+
+void touch(BufferSpec& buffer, const SinceTouched& since) {
+  buffer.reuse_bytes.assign(since.begin(), since.end());
+  long floats = 1;
+  for (int extent : buffer.extents) floats *= extent;
+  if (floats < long(since.size())) buffer.reuse_bytes.resize(1);
 }
 
 std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs) {
@@ -81,9 +95,9 @@ Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, s
   one.buffers = buffers(space, knobs);
   const std::vector<Argument> arguments = space.arguments(knobs);
   for (size_t b = 0; b < arguments.size(); ++b) {
-    if (arguments[b].role == Argument::Role::input) one.buffers[b].reuse_bytes = context.input;
-    if (arguments[b].role == Argument::Role::residual) one.buffers[b].reuse_bytes = context.residual;
-    if (arguments[b].role == Argument::Role::output) one.buffers[b].reuse_bytes = context.output;
+    if (arguments[b].role == Argument::Role::input) touch(one.buffers[b], context.input);
+    if (arguments[b].role == Argument::Role::residual) touch(one.buffers[b], context.residual);
+    if (arguments[b].role == Argument::Role::output) touch(one.buffers[b], context.output);
   }
   one.context_bytes = context.bytes;
   CallSpec call{function, {}};
@@ -97,7 +111,9 @@ Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, s
 Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::shared_ptr<const ProgramSpace>>& spaces,
                   const std::vector<Knobs>& knobs, const std::vector<int>& functions) {
   Case whole;
-  ValueBuffers value_buffers(uses);
+  const MemoryPlan plan(uses);
+  whole.buffers = {zero_buffer({static_cast<int>(plan.floats_without_inputs())})};
+  std::map<int, int> buffer_of;              // value -> buffer
   std::map<int, std::vector<float>> values;  // by the reference
   for (size_t i = 0; i < uses.size(); ++i) {
     const SubgraphUse& use = uses[i];
@@ -109,11 +125,12 @@ Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::s
     for (size_t a = 0; a < arguments.size(); ++a) {
       const Argument::Role role = arguments[a].role;
       if (role == Argument::Role::output) {
-        if (i + 1 < uses.size())
-          value_buffers.write(use.output, specs[a], whole.buffers);
-        else
-          value_buffers.keep(use.output, specs[a], whole.buffers);
-        call.buffers.push_back(value_buffers.buffer(use.output));
+        BufferSpec part = zero_buffer(specs[a].extents);
+        part.inside = 0;
+        part.offset = plan.of(use.output).offset;
+        buffer_of[use.output] = static_cast<int>(whole.buffers.size());
+        call.buffers.push_back(buffer_of[use.output]);
+        whole.buffers.push_back(std::move(part));
         continue;
       }
       const int value = role == Argument::Role::input      ? use.input
@@ -131,14 +148,14 @@ Case network_case(const std::vector<SubgraphUse>& uses, const std::vector<std::s
         whole.buffers.push_back(specs[a]);
         continue;
       }
-      if (!value_buffers.holds(value)) {
-        value_buffers.keep(value, specs[a], whole.buffers);
+      if (!buffer_of.count(value)) {  // an input of the network
+        buffer_of[value] = static_cast<int>(whole.buffers.size());
+        whole.buffers.push_back(specs[a]);
         values[value] = inputs.back();
       }
-      call.buffers.push_back(value_buffers.buffer(value));
+      call.buffers.push_back(buffer_of[value]);
     }
     values[use.output] = run_subgraph_reference(use.subgraph, inputs);
-    value_buffers.end_use(use, i);
     whole.checked_buffer = call.buffers.back();
     whole.calls.push_back(std::move(call));
   }

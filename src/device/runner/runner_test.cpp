@@ -284,8 +284,8 @@ TEST(Runner, ACallBetweenOthersIsTimedAlone) {
   const auto buffers = in_and_out(1000);
   Case c = one_call(0, buffers, values_of(buffers[0]));
   c.context_bytes = 1 << 20;
-  c.buffers[0].reuse_bytes = 0;
-  c.buffers[1].reuse_bytes = 1 << 16;
+  c.buffers[0].reuse_bytes = {0};
+  c.buffers[1].reuse_bytes = {1 << 16, 1 << 20, 0};
   const Outcome outcome = measure_kernel(copy, c);
   ASSERT_EQ(failure(outcome), "");
   const Measurement& m = std::get<Measurement>(outcome);
@@ -307,7 +307,7 @@ TEST(Runner, NothingIsChangedBetweenCalls) {
   const auto buffers = in_and_out(1000);
   Case c = one_call(0, buffers, values_of(buffers[0]));
   c.context_bytes = 4096;
-  for (BufferSpec& buffer : c.buffers) buffer.reuse_bytes = 0;
+  for (BufferSpec& buffer : c.buffers) buffer.reuse_bytes = {0, 1024};
   EXPECT_EQ(
       failure(measure_kernel("static int calls; for (int i = 0; calls > 2 && i < COUNT(1); ++i) if (DATA(1)[i] != "
                              "DATA(0)[i]) return -7; ++calls; " +
@@ -320,7 +320,7 @@ TEST(Runner, FaultsBetweenOtherCallsAreSeen) {
   const auto buffers = in_and_out(100);
   Case c = one_call(0, buffers, values_of(buffers[0]));
   c.context_bytes = 1 << 16;
-  c.buffers[0].reuse_bytes = c.buffers[1].reuse_bytes = 0;
+  c.buffers[0].reuse_bytes = c.buffers[1].reuse_bytes = {0};
   const auto failure_of = [&](const std::string& more) { return failure(measure_kernel(std::string(copy) + more, c)); };
   EXPECT_NE(failure_of("static int calls; if (++calls > 3) DATA(1)[7] += 1;").find("the first at index 7"),
             std::string::npos);
@@ -338,6 +338,26 @@ TEST(Runner, AClearlySlowerProgramIsStoppedBetweenOtherCallsToo) {
   ASSERT_EQ(failure(outcome), "");
   EXPECT_TRUE(std::get<Measurement>(outcome).stopped_early);
   EXPECT_EQ(std::get<Measurement>(outcome).samples_us.size(), 2u);
+}
+
+TEST(Runner, BuffersMayShareOneThatHoldsThem) {
+  // in -> a -> b -> c, where c lies where a was.
+  Case c;
+  c.buffers = {random_buffer({64}, 2), zero_buffer({160}), zero_buffer({64}), zero_buffer({32, 2}), zero_buffer({64})};
+  for (int part : {2, 3, 4}) c.buffers[part].inside = 1;
+  c.buffers[3].offset = 96;
+  c.calls = {{0, {0, 2}}, {0, {2, 3}}, {0, {3, 4}}};
+  c.checked_buffer = 4;
+  for (float v : values_of(c.buffers[0])) c.expected.push_back(v + 1 + 1 + 1);
+  c.max_samples = 5;
+  const std::string add = "for (int i = 0; i < 64; ++i) DATA(1)[i] = DATA(0)[i] + 1;";
+  EXPECT_EQ(failure(measure_kernel(add, c)), "");
+  // Each run begins on NaNs, so that nothing is read that was not written.
+  EXPECT_NE(failure(measure_kernel("static int calls; if (calls++ % 3 == 1) return 0; " + add, c)).find("nan"),
+            std::string::npos);
+  EXPECT_NE(
+      failure(measure_kernel(add + "if (DATA(1) - DATA(0) == 96) DATA(1)[64] = 0;", c)).find("wrote outside buffer 1"),
+      std::string::npos);
 }
 
 TEST(Runner, SeveralCallsMakeOneSample) {
