@@ -100,7 +100,8 @@ class Pareto : public Halving {
     if (confidence_ > 0) {
       const int rounds_left = rounds(state) - state.round();
       const double next = (share * rounds_left - round_cost(state, round)) / (rounds_left - 1);
-      return confident_survivors(objectives, names, accuracy_variances(state, members, images()), confidence_,
+      return confident_survivors(objectives, names, state.options.survivors,
+                                 accuracy_variances(state, members, images()), confidence_,
                                  doubled_by(state, members, next));
     }
     return pareto_survivors(objectives, names, state.options.survivors);

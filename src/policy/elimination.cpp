@@ -56,7 +56,6 @@ class FirstFront {
       if (on_[i]) front_.push_back(i);
   }
   bool has(size_t i) const { return on_[i]; }
-  bool empty() const { return front_.empty(); }
   Dominator over(size_t i, double latency_us) const {
     Dominator best;
     for (size_t j : front_) {
@@ -98,26 +97,17 @@ std::vector<double> accuracy_variances(const SearchState& state, const std::vect
 }
 
 std::vector<Verdict> confident_survivors(const std::vector<Objectives>& objectives,
-                                         const std::vector<std::string>& names, const std::vector<double>& variance,
-                                         double confidence, size_t most) {
+                                         const std::vector<std::string>& names, SurvivorRule rule,
+                                         const std::vector<double>& variance, double confidence, size_t most) {
   if (variance.size() != objectives.size()) throw InternalError("survivors: one variance per network is needed");
-  // Fronts, and the check of what was given.
-  std::vector<Verdict> verdicts = pareto_survivors(objectives, names, SurvivorRule::paper);
+  std::vector<Verdict> verdicts = pareto_survivors(objectives, names, rule);
   const FirstFront front(objectives, variance);
-  if (front.empty()) return verdicts;  // nothing has a latency
   std::vector<std::pair<double, size_t>> others;
   size_t kept = 0;
   for (size_t i = 0; i < objectives.size(); ++i) {
     Verdict& verdict = verdicts[i];
-    if (front.has(i)) {
-      ++kept;
-      continue;
-    }
-    verdict.kept = false;
-    if (std::isinf(objectives[i].latency_us)) {
-      verdict.reason = "no valid program for one of its subgraphs";
-      continue;
-    }
+    kept += verdict.kept;
+    if (verdict.kept || std::isinf(objectives[i].latency_us)) continue;
     const Dominator by = front.over(i, objectives[i].latency_us);
     verdict.dominated_by = by.index;
     verdict.reason = fmt::format("on front {}, dominated by {} by {:.1f} standard deviations", verdict.rank + 1,
@@ -127,7 +117,7 @@ std::vector<Verdict> confident_survivors(const std::vector<Objectives>& objectiv
   std::sort(others.begin(), others.end());
   for (auto [deviations, i] : others) {
     if (kept >= most) {
-      verdicts[i].reason += fmt::format(", and {} are as many as the next round can train", most);
+      verdicts[i].reason += fmt::format("; {} are kept, as many as the next round can train", kept);
       continue;
     }
     ++kept;

@@ -16,13 +16,12 @@ namespace sonar {
 ///   looked alike have come to differ by. Before a second round, that of the accuracies themselves.
 std::vector<double> accuracy_variances(const SearchState& state, const std::vector<size_t>& networks, double images);
 
-/// Drops a network only where one on the first front that is no slower is more accurate by `confidence` standard
-/// deviations of their difference (variances add up), or where more than `most` would be kept: then the most surely
-/// dominated go. The first front is kept whole, and nothing without a latency is, while anything has one. variance:
-/// of each accuracy.
+/// What `rule` keeps, and beyond it what is not surely dominated: where no network of the first front that is no slower
+/// is more accurate by `confidence` standard deviations of their difference (variances add up). Of these the least
+/// surely dominated are kept, until `most` are kept in all. variance: of each accuracy.
 std::vector<Verdict> confident_survivors(const std::vector<Objectives>& objectives,
-                                         const std::vector<std::string>& names, const std::vector<double>& variance,
-                                         double confidence, size_t most);
+                                         const std::vector<std::string>& names, SurvivorRule rule,
+                                         const std::vector<double>& variance, double confidence, size_t most);
 
 /// Lower bounds of the latencies of `networks`, by what has been measured so far: each subgraph at twice the best
 /// throughput (multiply-accumulates a second) of any subgraph of its kind, the scheduler's floor, or at the device's
