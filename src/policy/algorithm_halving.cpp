@@ -108,7 +108,7 @@ class Pareto : public Halving {
   }
 
   GeometricLevels levels(const PolicyOptions& options) const {
-    return GeometricLevels(options.full_steps, growth_, levels_, finals_);
+    return GeometricLevels(options, growth_, levels_, finals_);
   }
   /// How many networks a share gives, on the average, as much training again as they have had.
   static size_t doubled_by(const SearchState& state, const std::vector<size_t>& members, double share) {

@@ -170,6 +170,18 @@ TEST(Levels, EachRoundTakesAsManyAsItsShareBringsToTheNextLevelAndTheLastTrainsI
   EXPECT_EQ(search.rounds[3].plan.members.size(), 5u);
 }
 
+TEST(Levels, NoneIsBelowTheMinimumSlice) {
+  const SyntheticSpace space(30, 5);
+  PolicyOptions options = synthetic_options("pareto", {{"levels", "30"}});
+  options.minimum_slice = 10;
+  SyntheticSearch search(space, options, 1200);
+  search.run();
+  ASSERT_EQ(search.rounds.size(), 5u);
+  const long levels[] = {10, 13, 25, 50, 100};  // 6.25 and what is below it are not worth a round
+  for (size_t k = 0; k < 5; ++k)
+    EXPECT_EQ(*std::max_element(search.rounds[k].plan.to_steps.begin(), search.rounds[k].plan.to_steps.end()), levels[k]);
+}
+
 TEST(Levels, CandidatesAreAsManyAsReachTheFirstLevel) {
   PolicyOptions options = synthetic_options("pareto", {{"levels", "4"}});
   const auto algorithm = make_algorithm(options);

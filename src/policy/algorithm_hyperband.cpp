@@ -17,10 +17,10 @@ namespace {
 class Hyperband : public Algorithm {
  public:
   explicit Hyperband(const PolicyOptions& options)
-      : growth_(setting_number(options, "growth", 2, 1.1, 100)),
+      : growth_(setting_number(options, "growth", 3, 1.1, 100)),
         finals_(setting_number(options, "finals", 1, 0.1, 100)),
-        levels_(static_cast<int>(setting_number(options, "levels", 6, 1, 30))),
-        brackets_(static_cast<int>(setting_number(options, "brackets", 3, 1, 30))) {}
+        levels_(static_cast<int>(setting_number(options, "levels", 30, 1, 30))),
+        brackets_(static_cast<int>(setting_number(options, "brackets", 2, 1, 30))) {}
 
   /// As many as the brackets draw among them.
   size_t affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const override {
@@ -103,7 +103,7 @@ class Hyperband : public Algorithm {
   };
   /// The longest bracket begins at the lowest level, each of the others one level higher.
   GeometricLevels levels(const PolicyOptions& options, int bracket) const {
-    return GeometricLevels(options.full_steps, growth_, levels_, finals_).from(bracket);
+    return GeometricLevels(options, growth_, levels_, finals_).from(bracket);
   }
   int brackets(const PolicyOptions& options) const { return std::min(brackets_, levels(options, 0).rounds()); }
   Place place_of(const SearchState& state, int round) const {

@@ -11,7 +11,7 @@ namespace {
 
 // Levels 25, 50, 100: brackets of three, two and one rounds.
 PolicyOptions three_brackets(uint64_t seed = 1) {
-  return synthetic_options("hyperband", {{"levels", "3"}, {"brackets", "3"}}, seed);
+  return synthetic_options("hyperband", {{"levels", "3"}, {"growth", "2"}, {"brackets", "3"}}, seed);
 }
 
 TEST(Hyperband, BracketsBeginAtRisingLevelsWithAsManyAsAThirdOfTheBudgetPays) {

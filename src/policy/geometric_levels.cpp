@@ -7,9 +7,11 @@
 
 namespace sonar {
 
-GeometricLevels::GeometricLevels(long full_steps, double growth, int levels, double finals)
-    : steps_(training_levels(full_steps, growth, levels)), finals_(finals) {
+GeometricLevels::GeometricLevels(const PolicyOptions& options, double growth, int levels, double finals)
+    : steps_(training_levels(options.full_steps, growth, levels)), finals_(finals) {
   if (steps_.empty() || !(finals > 0)) throw InternalError("geometric levels: at least one level and a share for it");
+  for (long& steps : steps_) steps = std::max(steps, std::min(options.minimum_slice, options.full_steps));
+  steps_.erase(std::unique(steps_.begin(), steps_.end()), steps_.end());
 }
 
 GeometricLevels GeometricLevels::from(int first) const {
