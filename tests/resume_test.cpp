@@ -116,6 +116,29 @@ TEST(Resume, TwentyKillsLoseAndRepeatNothing) {
   EXPECT_GE(common, 4u);  // all networks of the first round
 }
 
+// Networks that leave a bracket stay in the search, and options of the halving look back at earlier rounds.
+TEST(Resume, OptionsOfTheHalvingAndHyperband) {
+  for (const char* search : {"algorithm = \"hyperband\"\nsettings = [\"growth=2\"]\n",
+                             "survivors = \"crowded\"\n"
+                             "settings = [\"confidence=1\", \"early_drop=0.5\", \"extrapolate=2\"]\n",
+                             "settings = [\"levels=3\", \"extrapolate=2\"]\n"}) {
+    SCOPED_TRACE(search);
+    const Folder folder("options");
+    std::string text = tiny_configuration(kPrograms);
+    text.insert(text.find('\n') + 1, search);
+    folder.write("tiny.toml", text);
+    const std::string run = folder / "run";
+    Random random(static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+    for (int kills = 0; kills < 3 && kill_at_random(folder, run, random); ++kills) {
+    }
+    const ProcessResult last = sonar({"search", folder / "tiny.toml", "--out", run});
+    ASSERT_EQ(last.exit_code, 0) << last.err;
+    check_spent_once(run);
+    const RunStore store(run, RunStore::Mode::read_only);
+    EXPECT_FALSE(store.decisions().empty());
+  }
+}
+
 TEST(Resume, AKillBetweenAnEpochAndTheNextCheckpoint) {
   const Folder folder("epoch");
   folder.write("tiny.toml", tiny_configuration(kPrograms));

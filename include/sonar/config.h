@@ -12,6 +12,7 @@ namespace sonar {
 struct Config {
   struct Search {
     std::string algorithm = "pareto";    // docs/algorithm.md lists them
+    std::vector<std::string> settings;   // of that algorithm alone: "key=value", ... (docs/algorithm.md)
     double threshold_ms = 0;             // of algorithm = "threshold"
     std::string time;                    // "20m", "2h", "2d": the time budget; empty: counted budgets
     double epochs = 0;                   // counted budget: epochs over all networks
@@ -19,7 +20,7 @@ struct Config {
     std::string schedule = "parallel";   // parallel: train and tune side by side; sequential: in turns
     double train_fraction = 0.5;         // of the time, schedule = "sequential"
     int64_t candidates = 0;              // networks sampled from the space; 0: all
-    std::string survivors = "paper";     // paper, at-most-half
+    std::string survivors = "paper";     // paper, at-most-half, crowded
     std::string share = "steps";         // steps, seconds
     std::string scheduler = "gradient";  // gradient, paper
     std::string latency = "sum";         // sum: of the subgraphs' best programs; end-to-end: measured

@@ -16,7 +16,7 @@ struct ReplayOptions {
   long seeds = 1;                      // replays, with seeds 1, 2, ...
   long candidates = 0;                 // sampled from the trace; 0: all
   double threshold_ms = 0;             // of "threshold"
-  std::string survivors = "paper";     // paper, at-most-half
+  std::string survivors = "paper";     // paper, at-most-half, crowded
   std::string share = "steps";         // steps, seconds
   std::string scheduler = "gradient";  // gradient, paper
   long batch_programs = 64;            // beta
@@ -35,6 +35,7 @@ std::string record_trace(const std::string& run, const std::string& folder, bool
 std::string replay_trace(const std::string& folder, const ReplayOptions& options, bool json);
 
 struct CompareOptions {
+  /// Names, each with settings of its own behind it if wanted: "pareto:confidence=1:early_drop=2".
   std::vector<std::string> algorithms = {"pareto"};
   std::vector<double> speedups = {17, 34};  // budgets of each algorithm: what brute force costs / speed-up
   long seeds = 10;                          // replays of each, with seeds 1, 2, ...

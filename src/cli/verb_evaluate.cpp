@@ -13,7 +13,7 @@ struct ReplayFlags {
     verb.add_option("--set", settings, "a setting of the algorithm, any number")->type_name("KEY=VALUE");
     verb.add_option("--candidates", replay.candidates, "networks sampled from the trace (default: all)");
     verb.add_option("--threshold", replay.threshold_ms, "latency limit in milliseconds, of the algorithm threshold");
-    verb.add_option("--survivors", replay.survivors, "paper, at-most-half")->capture_default_str();
+    verb.add_option("--survivors", replay.survivors, "paper, at-most-half, crowded")->capture_default_str();
     verb.add_option("--share", replay.share, "steps, seconds")->capture_default_str();
     verb.add_option("--scheduler", replay.scheduler, "gradient, paper")->capture_default_str();
     verb.add_option("--batch-programs", replay.batch_programs, "beta")->capture_default_str();
@@ -77,7 +77,7 @@ void setup_compare(CLI::App& app) {
                    "with it")
       ->required();
   verb->add_option("--out", options->out, "folder to write")->required();
-  verb->add_option("--algorithms", compare.algorithms, "to replay, see docs/algorithm.md")
+  verb->add_option("--algorithms", compare.algorithms, "to replay, see docs/algorithm.md; NAME or NAME:KEY=VALUE:...")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();

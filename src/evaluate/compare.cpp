@@ -6,12 +6,15 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <set>
+#include <sstream>
 #include <unordered_map>
 
 #include "evaluate/csv.h"
 #include "evaluate/run_outcome.h"
 #include "model/error.h"
+#include "policy/algorithm.h"
 #include "policy/architecture_features.h"
 #include "policy/survivors.h"
 
@@ -120,14 +123,29 @@ std::vector<GapPoint> gap_curve(const Truth& truth, const std::vector<std::vecto
 
 // ---- searches
 
+/// An entry of --algorithms: a name, and behind it settings of its own: "pareto:confidence=1:early_drop=2".
+struct NamedAlgorithm {
+  std::string name;
+  std::map<std::string, std::string> settings;
+};
+NamedAlgorithm named_algorithm(const std::string& text) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, ':');) parts.push_back(part);
+  if (parts.empty()) parts.emplace_back();
+  return {parts[0], algorithm_settings({parts.begin() + 1, parts.end()}, "--algorithms " + text)};
+}
+
 ComparedSearch replay_search(const ComparedTruth& truth, const CompareOptions& options, const std::string& algorithm,
                              double speedup) {
   ComparedSearch search;
   search.name = fmt::format("{} {:g}x", algorithm, speedup);
-  search.algorithm = algorithm;
+  const NamedAlgorithm named = named_algorithm(algorithm);
+  search.algorithm = named.name;
   search.speedup = speedup;
   ReplayOptions of_replay = options.replay;
-  of_replay.algorithm = algorithm;
+  of_replay.algorithm = named.name;
+  for (const auto& [key, value] : named.settings) of_replay.settings[key] = value;
   of_replay.speedup = speedup;
   of_replay.seeds = options.seeds;
   of_replay.train_budget_s = of_replay.tune_budget_s = of_replay.epochs = of_replay.programs = 0;
@@ -286,7 +304,7 @@ Estimate ComparedSearch::figure(const std::string& wanted) const {
 
 Comparison compare(const std::vector<std::string>& inputs, const CompareOptions& options, const std::string& out) {
   for (const std::string& algorithm : options.algorithms)
-    if (algorithm == "brute-force")
+    if (named_algorithm(algorithm).name == "brute-force")
       throw UserError(
           "--algorithms brute-force: brute force is the truth that the others are compared with; leave it out");
   for (double speedup : options.speedups)

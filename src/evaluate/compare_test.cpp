@@ -123,6 +123,30 @@ TEST(Compare, SearchesAreTheReplaysOfTheirSeeds) {
   }
 }
 
+TEST(Compare, AnAlgorithmMayHaveSettingsOfItsOwn) {
+  const HandMade made;
+  const Trace trace = read_trace(made.trace);
+  const Comparison comparison =
+      compare({made.trace}, options({"pareto", "pareto:levels=2:growth=4"}, {1.5}, 3), made.out);
+  const std::vector<ComparedSearch>& searches = comparison.truths[0].searches;
+  ASSERT_EQ(searches.size(), 2u);
+  EXPECT_EQ(searches[1].name, "pareto:levels=2:growth=4 1.5x");
+  EXPECT_EQ(searches[1].algorithm, "pareto");
+  ReplayOptions of_replay;
+  of_replay.speedup = 1.5;
+  of_replay.settings = {{"levels", "2"}, {"growth", "4"}};
+  const ReplayRun run = replay(trace, Truth(trace), replay_setup(trace, of_replay), 1);
+  EXPECT_EQ(searches[1].figure("train_spent").mean, run.train_spent_s / trace.brute_force_train_s);
+  EXPECT_NE(searches[0].figure("train_spent").mean, searches[1].figure("train_spent").mean);
+  try {
+    compare({made.trace}, options({"pareto:levels"}, {1.5}, 1), made.out);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_NE(std::string(error.what()).find("--algorithms pareto:levels levels: write key=value"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(Compare, ABudgetThatCannotPayIsSaidNotFatal) {
   const HandMade made;
   const Comparison comparison = compare({made.trace}, options({"pareto"}, {2, 1000}, 1), made.out);

@@ -159,8 +159,7 @@ ReplaySetup replay_setup(const Trace& trace, const ReplayOptions& options) {
   setup.policy.algorithm = options.algorithm;
   setup.policy.settings = options.settings;
   setup.policy.threshold_us = 1000 * options.threshold_ms;
-  setup.policy.survivors = one_of("survivors", options.survivors, "paper", "at-most-half") ? SurvivorRule::paper
-                                                                                           : SurvivorRule::at_most_half;
+  setup.policy.survivors = survivor_rule(options.survivors, "--survivors");
   setup.policy.share = one_of("share", options.share, "steps", "seconds") ? Share::steps : Share::seconds;
   setup.policy.batch_programs = options.batch_programs;
   setup.scheduler =

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <numeric>
 
 #include "model/error.h"
 #include "model/random.h"
 #include "policy/algorithms.h"
+#include "policy/geometric_levels.h"
 #include "policy/survivors.h"
 
 namespace sonar {
@@ -23,8 +25,11 @@ struct Maker {
 /// The visible list.
 const std::vector<Maker>& makers() {
   static const std::vector<Maker> list = {
-      {"pareto", make_pareto, {}},
-      {"threshold", make_threshold, {}},
+      {"pareto",
+       make_pareto,
+       {"levels", "growth", "finals", "confidence", "early_drop", "extrapolate", "validation_images"}},
+      {"threshold", make_threshold, {"early_drop", "extrapolate", "validation_images"}},
+      {"hyperband", make_hyperband, {"levels", "growth", "finals", "brackets"}},
       {"brute-force", make_brute_force, {}},
       {"random", make_random, {}},
       {"proxy-flops", make_proxy_flops, {}},
@@ -79,6 +84,18 @@ std::unique_ptr<Algorithm> make_algorithm(const PolicyOptions& options) {
       fmt::format("there is no algorithm '{}'; it can be {}", options.algorithm, fmt::join(algorithm_names(), ", ")));
 }
 
+std::map<std::string, std::string> algorithm_settings(const std::vector<std::string>& texts, const std::string& place) {
+  std::map<std::string, std::string> settings;
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw UserError(fmt::format("{} {}: write key=value, like rounds=10", place, text));
+    if (!settings.emplace(text.substr(0, equals), text.substr(equals + 1)).second)
+      throw UserError(fmt::format("{}: {} is given twice", place, text.substr(0, equals)));
+  }
+  return settings;
+}
+
 const std::vector<std::string>& algorithm_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> result;
@@ -99,16 +116,43 @@ std::vector<size_t> sample_candidates(size_t networks, size_t count, uint64_t se
   return order;
 }
 
-RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaining, int rounds_left) {
+double setting_number(const PolicyOptions& options, const std::string& key, double otherwise, double low, double high) {
+  const auto found = options.settings.find(key);
+  if (found == options.settings.end()) return otherwise;
+  const std::string& text = found->second;
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
+    throw UserError(
+        fmt::format("{}: {} is '{}'; it must be a number from {} to {}", options.algorithm, key, text, low, high));
+  return value;
+}
+
+RoundPlan plan_to_level(const SearchState& state, std::vector<size_t> members, double train_share, double tune_share,
+                        long steps) {
   RoundPlan plan;
-  plan.members = state.alive();
+  plan.members = std::move(members);
+  plan.train_share = train_share;
+  plan.tune_share = tune_share;
   std::vector<NetworkProgress> progress;
   for (size_t i : plan.members) progress.push_back({state.networks[i].steps, state.step_cost(i)});
-  plan.train_share = Ledger{remaining.train}.share(rounds_left);
-  plan.tune_share = Ledger{remaining.tune}.share(rounds_left);
-  const PolicyOptions& options = state.options;
-  plan.to_steps = plan_training(progress, plan.train_share, options.full_steps, options.minimum_slice, options.share);
+  plan.to_steps = plan_training(progress, plan.train_share, steps, state.options.minimum_slice, state.options.share);
   return plan;
+}
+
+RoundPlan plan_equal_training(const SearchState& state, const Remaining& remaining, int rounds_left) {
+  return plan_to_level(state, state.alive(), Ledger{remaining.train}.share(rounds_left),
+                       Ledger{remaining.tune}.share(rounds_left), state.options.full_steps);
+}
+
+std::vector<Verdict> best_paid(const SearchState& state, const std::vector<size_t>& members,
+                               const std::vector<Objectives>& objectives, long steps, double share) {
+  const std::vector<std::string> names = names_of(state, members);
+  const std::vector<size_t> order = order_by_front(objectives, names);
+  std::vector<size_t> networks;
+  for (size_t m : order) networks.push_back(members[m]);
+  const size_t count = std::max<size_t>(1, count_paid(state, networks, steps, share));
+  return best_by_front(objectives, names, count, "the next round can train");
 }
 
 std::vector<std::string> names_of(const SearchState& state, const std::vector<size_t>& networks) {

@@ -59,6 +59,8 @@ class Algorithm {
 
 /// Throws UserError on a name or a setting that is not known, naming those that are.
 std::unique_ptr<Algorithm> make_algorithm(const PolicyOptions& options);
+/// "key=value" each. Throws UserError, which begins with `place`, on one that is not, and on a key that is given twice.
+std::map<std::string, std::string> algorithm_settings(const std::vector<std::string>& texts, const std::string& place);
 /// "pareto", "threshold", ...
 const std::vector<std::string>& algorithm_names();
 

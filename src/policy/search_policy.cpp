@@ -26,11 +26,12 @@ SearchPolicy::SearchPolicy(const PolicyOptions& options, std::vector<NetworkStat
   }
 }
 
-void SearchPolicy::tell_training(size_t network, long step, std::optional<double> accuracy, double cost) {
+void SearchPolicy::tell_training(size_t network, long step, std::optional<double> accuracy, double cost,
+                                 double images) {
   NetworkState& n = state_.networks[network];
   if (accuracy) {
     n.accuracy = std::max(n.accuracy, *accuracy);
-    if (n.curve.empty() || step > n.curve.back().step) n.curve.push_back({step, *accuracy, cost});
+    if (n.curve.empty() || step > n.curve.back().step) n.curve.push_back({step, *accuracy, cost, images});
   }
   if (step > n.steps) {
     n.steps = step;

@@ -37,7 +37,8 @@ class SearchPolicy {
 
   void tell_timed_step(size_t network, double cost) { state_.networks[network].timed_step_cost = cost; }
   /// Trained to `step`; nothing for an accuracy: not validated there. Points of one network come in order of step.
-  void tell_training(size_t network, long step, std::optional<double> accuracy, double cost);
+  /// `images`: that it was validated on; 0: not known.
+  void tell_training(size_t network, long step, std::optional<double> accuracy, double cost, double images = 0);
   void tell_failure(size_t network, const std::string& why) { state_.networks[network].failure = why; }
   /// Of the network as a whole: it replaces the sum from now on. Infinity: it failed.
   void tell_network_latency(size_t network, double latency_us) { state_.networks[network].measured_us = latency_us; }

@@ -19,6 +19,7 @@ struct TrainingSample {
   long step = 0;        // optimiser steps done
   double accuracy = 0;  // validation accuracy, fraction 0..1
   double cost = 0;      // of the network's training from step 0 to here, as recorded (seconds)
+  double images = 0;    // that the accuracy was measured on; 0: not known
 };
 
 /// The end of the default program or of a batch of one subgraph.
@@ -69,11 +70,12 @@ struct PolicyOptions {
   double threshold_us = 0;                      // of "threshold"
   SurvivorRule survivors = SurvivorRule::paper;
   Share share = Share::steps;
-  long full_steps = 1;       // optimiser steps of full training
-  long minimum_slice = 10;   // steps: the least further training that teaches something
-  long batch_programs = 64;  // beta: programs tried in a batch, at most
-  long full_programs = 256;  // programs of a subgraph that count as tuned in full
-  bool count_steps = false;  // the training ledger counts steps: each costs 1, whatever it took
+  long full_steps = 1;          // optimiser steps of full training
+  long minimum_slice = 10;      // steps: the least further training that teaches something
+  long batch_programs = 64;     // beta: programs tried in a batch, at most
+  long full_programs = 256;     // programs of a subgraph that count as tuned in full
+  bool count_steps = false;     // the training ledger counts steps: each costs 1, whatever it took
+  double peak_macs_per_us = 0;  // of the device, which no program exceeds; 0: not known
   uint64_t seed = 1;
 };
 

@@ -42,28 +42,77 @@ std::vector<int> front_numbers(const std::vector<Objectives>& objectives, const 
   return all;
 }
 
-// How many fronts are kept.
-int fronts_kept(const std::vector<int>& ranks, SurvivorRule rule) {
+std::vector<size_t> front_sizes(const std::vector<int>& ranks) {
   std::vector<size_t> sizes;
   for (int rank : ranks) {
     if (sizes.size() <= static_cast<size_t>(rank)) sizes.resize(rank + 1);
     ++sizes[rank];
   }
-  size_t kept = 0, front = 0;
-  for (; front < sizes.size(); ++front) {
+  return sizes;
+}
+
+// How many networks are kept, the best first.
+size_t count_kept(const std::vector<int>& ranks, SurvivorRule rule) {
+  const std::vector<size_t> sizes = front_sizes(ranks);
+  if (rule == SurvivorRule::crowded) return sizes.empty() ? 0 : std::max(sizes[0], ranks.size() / 2);
+  size_t kept = 0;
+  for (size_t front = 0; front < sizes.size(); ++front) {
     const bool add = rule == SurvivorRule::paper ? 2 * kept <= ranks.size()
                                                  : front == 0 || 2 * (kept + sizes[front]) <= ranks.size();
     if (!add) break;
     kept += sizes[front];
   }
-  return static_cast<int>(front);
+  return kept;
 }
 
+// Places in the group, best first: by front, within a front by crowding distance, the largest first (networks without a
+// latency: by accuracy). Ties: the order of the networks.
+Indices best_first(const std::vector<Objectives>& objectives, const Indices& group, const std::vector<int>& ranks) {
+  Points points;
+  std::vector<int> finite_ranks;
+  for (size_t k = 0; k < group.size(); ++k) {
+    if (std::isinf(objectives[group[k]].latency_us)) continue;
+    points.push_back({objectives[group[k]].accuracy, objectives[group[k]].latency_us});
+    finite_ranks.push_back(ranks[k]);
+  }
+  const std::vector<double> crowding = crowding_distances(points, finite_ranks);
+  std::vector<double> worth;
+  size_t next = 0;
+  for (size_t i : group)
+    worth.push_back(std::isinf(objectives[i].latency_us) ? objectives[i].accuracy : crowding[next++]);
+  Indices order(group.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return ranks[a] != ranks[b] ? ranks[a] < ranks[b] : worth[a] > worth[b];
+  });
+  return order;
+}
+
+// Which of the group are the `count` best.
+std::vector<bool> best_of(const std::vector<Objectives>& objectives, const Indices& group,
+                          const std::vector<int>& ranks, size_t count) {
+  const std::vector<size_t> sizes = front_sizes(ranks);
+  size_t whole = 0, kept = 0;
+  while (whole < sizes.size() && kept + sizes[whole] <= count) kept += sizes[whole++];
+  std::vector<bool> result(group.size());
+  if (kept == count || whole == sizes.size()) {
+    for (size_t k = 0; k < group.size(); ++k) result[k] = static_cast<size_t>(ranks[k]) < whole;
+  } else {
+    const Indices order = best_first(objectives, group, ranks);
+    for (size_t o = 0; o < count; ++o) result[order[o]] = true;
+  }
+  return result;
+}
+
+// Keeps the `count` first by front. `limit` says of what is dropped from a front that was cut why it was; `beyond`, of
+// fronts that were not begun.
 void judge_by_front(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
-                    const Indices& group, SurvivorRule rule, const std::string& group_text,
-                    std::vector<Verdict>& verdicts) {
-  const std::vector<int> ranks = front_numbers(objectives, group);
-  const int kept = fronts_kept(ranks, rule);
+                    const Indices& group, const std::vector<int>& ranks, size_t count, const std::string& beyond,
+                    const std::string& limit, const std::string& group_text, std::vector<Verdict>& verdicts) {
+  const std::vector<bool> kept = best_of(objectives, group, ranks, count);
+  int begun = -1;  // the last front of which any is kept
+  for (size_t k = 0; k < group.size(); ++k)
+    if (kept[k]) begun = std::max(begun, ranks[k]);
 
   // The first front by latency: the last member that is no slower is the most accurate of those that are no slower, so
   // it dominates whatever the first front dominates at that latency.
@@ -77,7 +126,7 @@ void judge_by_front(const std::vector<Objectives>& objectives, const std::vector
     const Objectives& network = objectives[group[k]];
     Verdict& verdict = verdicts[group[k]];
     verdict.rank = ranks[k];
-    verdict.kept = ranks[k] < kept;
+    verdict.kept = kept[k];
     const std::string front_text = fmt::format("on front {}{}", ranks[k] + 1, group_text);
     if (std::isinf(network.latency_us)) {
       verdict.reason = "no valid program for one of its subgraphs";
@@ -85,18 +134,38 @@ void judge_by_front(const std::vector<Objectives>& objectives, const std::vector
     } else if (verdict.kept) {
       verdict.reason = front_text;
     } else {
+      verdict.reason = fmt::format("{}, {}", front_text, ranks[k] > begun ? beyond : limit);
+      if (ranks[k] == 0) continue;
       const auto after =
           std::upper_bound(first_front.begin(), first_front.end(), network.latency_us,
                            [&](double latency, size_t member) { return latency < objectives[member].latency_us; });
       verdict.dominated_by = static_cast<int>(*(after - 1));
-      verdict.reason = fmt::format("{}, {}; dominated by {}", front_text,
-                                   rule == SurvivorRule::paper ? "after half were kept" : "beyond the better half",
-                                   names[verdict.dominated_by]);
+      verdict.reason += fmt::format("; dominated by {}", names[verdict.dominated_by]);
     }
   }
 }
 
+void judge_by_rule(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
+                   const Indices& group, SurvivorRule rule, const std::string& group_text,
+                   std::vector<Verdict>& verdicts) {
+  const std::vector<int> ranks = front_numbers(objectives, group);
+  judge_by_front(objectives, names, group, ranks, count_kept(ranks, rule),
+                 rule == SurvivorRule::paper ? "after half were kept" : "beyond the better half",
+                 "of which only the least crowded fit into the half", group_text, verdicts);
+}
+
+const std::vector<std::string> kRuleNames = {"paper", "at-most-half", "crowded"};
+
 }  // namespace
+
+const std::vector<std::string>& survivor_rule_names() { return kRuleNames; }
+
+SurvivorRule survivor_rule(const std::string& name, const std::string& place) {
+  const auto found = std::find(kRuleNames.begin(), kRuleNames.end(), name);
+  if (found == kRuleNames.end())
+    throw UserError(fmt::format("{} is '{}'; it can be {}", place, name, fmt::join(kRuleNames, ", ")));
+  return static_cast<SurvivorRule>(1 + (found - kRuleNames.begin()));
+}
 
 std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
                                       SurvivorRule rule) {
@@ -104,7 +173,25 @@ std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives,
   Indices all(objectives.size());
   std::iota(all.begin(), all.end(), size_t{0});
   std::vector<Verdict> verdicts(objectives.size());
-  judge_by_front(objectives, names, all, rule, "", verdicts);
+  judge_by_rule(objectives, names, all, rule, "", verdicts);
+  return verdicts;
+}
+
+std::vector<size_t> order_by_front(const std::vector<Objectives>& objectives, const std::vector<std::string>& names) {
+  check(objectives, names);
+  Indices all(objectives.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  return best_first(objectives, all, front_numbers(objectives, all));
+}
+
+std::vector<Verdict> best_by_front(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
+                                   size_t count, const std::string& why) {
+  check(objectives, names);
+  Indices all(objectives.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  std::vector<Verdict> verdicts(objectives.size());
+  const std::string kept = fmt::format("{} are kept, as many as {}", std::min(count, all.size()), why);
+  judge_by_front(objectives, names, all, front_numbers(objectives, all), count, kept, "crowded: " + kept, "", verdicts);
   return verdicts;
 }
 
@@ -117,7 +204,7 @@ std::vector<Verdict> threshold_survivors(const std::vector<Objectives>& objectiv
   for (size_t i = 0; i < objectives.size(); ++i)
     (objectives[i].latency_us <= threshold_us ? within : beyond).push_back(i);
   std::vector<Verdict> verdicts(objectives.size());
-  judge_by_front(objectives, names, beyond, rule, " of those above the threshold", verdicts);
+  judge_by_rule(objectives, names, beyond, rule, " of those above the threshold", verdicts);
 
   std::stable_sort(within.begin(), within.end(),
                    [&](size_t a, size_t b) { return more_accurate(objectives[a], objectives[b]); });

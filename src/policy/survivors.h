@@ -10,14 +10,20 @@ namespace sonar {
 enum class SurvivorRule {
   paper = 1,         // add whole fronts while |S_{k+1}| <= |S_k| / 2, literally
   at_most_half = 2,  // add whole fronts while the sum stays at most half; never cuts the first front
+  crowded = 3,       // at most half, filled up from the front that crosses it: its members of largest crowding distance
 };
+/// "paper", "at-most-half", "crowded": what configurations say.
+const std::vector<std::string>& survivor_rule_names();
+/// Throws UserError, which names `place`, on a name that is none.
+SurvivorRule survivor_rule(const std::string& name, const std::string& place);
 
 struct Verdict {
   bool kept = true;
-  int rank = 0;           // front number within its group, 0 = first; in L: place by accuracy, 0 = most accurate
-  int dominated_by = -1;  // for a dropped point: an index on the first front that dominates it (or, under a threshold,
-                          // the least accurate kept network of L); -1 when kept or without a latency
-  std::string reason;     // for people: "on front 1", "on front 4, after half were kept; dominated by NAME"
+  int rank = 0;  // front number within its group, 0 = first; in L: place by accuracy, 0 = most accurate
+  int dominated_by =
+      -1;              // for a dropped point: an index on the first front that dominates it (or, under a threshold,
+                       // the least accurate kept network of L); -1 when kept, on the first front or without a latency
+  std::string reason;  // for people: "on front 1", "on front 4, after half were kept; dominated by NAME"
 };
 
 /// `names[i]` is used in reasons. Sizes must agree. Accuracies must be finite. A latency of infinity means that one of
@@ -25,6 +31,15 @@ struct Verdict {
 /// (so all are kept when no network has a latency). Throws InternalError otherwise, naming the network.
 std::vector<Verdict> pareto_survivors(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
                                       SurvivorRule rule);
+
+/// Best first: by front, and within a front by crowding distance (NSGA-II, Deb et al. 2002, section III-C), the largest
+/// first; without a latency: last, by accuracy. Ties: the order given.
+std::vector<size_t> order_by_front(const std::vector<Objectives>& objectives, const std::vector<std::string>& names);
+
+/// The `count` first in that order; the first front may be cut too. `why` ends the reason of what is dropped: "... are
+/// kept, as many as WHY".
+std::vector<Verdict> best_by_front(const std::vector<Objectives>& objectives, const std::vector<std::string>& names,
+                                   size_t count, const std::string& why);
 
 /// L = {latency <= threshold}: the more accurate ceil(|L|/2) live on (ties: lower latency, then order);
 /// R = the rest, by pareto_survivors. An empty L or R is a no-op.

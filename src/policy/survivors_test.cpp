@@ -7,6 +7,7 @@
 
 #include "model/error.h"
 #include "model/random.h"
+#include "policy/pareto.h"
 
 namespace sonar {
 namespace {
@@ -124,6 +125,77 @@ TEST(ParetoSurvivors, AtMostHalfKeepsTheFirstFrontAndNoMoreThanHalfBeyondIt) {
       EXPECT_GT(2 * (count + next), networks.size());
     }
     for (const Verdict& verdict : verdicts) EXPECT_EQ(verdict.kept, verdict.rank <= last_kept);
+  }
+}
+
+TEST(ParetoSurvivors, CrowdedIsExactlyHalfButForTheFirstFrontWhichIsNeverCut) {
+  Random random(4);
+  for (int repeat = 0; repeat < 300; ++repeat) {
+    const std::vector<Objectives> networks = random_networks(1 + random.below(40), random);
+    const std::vector<Verdict> verdicts = judge(networks, SurvivorRule::crowded);
+    std::vector<int> ranks;
+    Points points;
+    for (size_t i = 0; i < networks.size(); ++i) {
+      ranks.push_back(verdicts[i].rank);
+      points.push_back({networks[i].accuracy, networks[i].latency_us});
+    }
+    ASSERT_EQ(ranks, non_dominated_ranks(points, {true, false}));
+    const auto first = static_cast<size_t>(std::count(ranks.begin(), ranks.end(), 0));
+    ASSERT_EQ(kept(verdicts).size(), std::max(first, networks.size() / 2));
+    // Nothing is kept of a front behind one that has lost a member; within the front that is cut, none that was dropped
+    // is farther from its neighbours than one that was kept.
+    const std::vector<double> crowding = crowding_distances(points, ranks);
+    for (size_t i : kept(verdicts))
+      for (size_t j = 0; j < networks.size(); ++j) {
+        if (verdicts[j].kept) continue;
+        ASSERT_LE(ranks[i], ranks[j]);
+        if (ranks[i] == ranks[j]) {
+          ASSERT_GE(crowding[i], crowding[j]);
+        }
+        ASSERT_TRUE(dominates(networks[static_cast<size_t>(verdicts[j].dominated_by)], networks[j]));
+      }
+  }
+}
+
+TEST(ParetoSurvivors, CrowdedByHand) {
+  // Fronts {0}, {1, 2, 3, 4}, of which 2 is nearest to its neighbours and 1 and 4 are the ends; three of six are half.
+  const std::vector<Objectives> networks = {{0.9, 1}, {0.5, 10}, {0.52, 11}, {0.7, 30}, {0.8, 50}, {0.1, 60}};
+  const std::vector<Verdict> verdicts = judge(networks, SurvivorRule::crowded);
+  EXPECT_EQ(kept(verdicts), (std::vector<size_t>{0, 1, 4}));
+  EXPECT_EQ(verdicts[2].reason, "on front 2, of which only the least crowded fit into the half; dominated by net0");
+  EXPECT_EQ(verdicts[5].reason, "on front 3, beyond the better half; dominated by net0");
+}
+
+TEST(BestByFront, KeepsTheFirstOfTheOrderAndMayCutTheFirstFront) {
+  Random random(5);
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    std::vector<Objectives> networks = random_networks(1 + random.below(30), random);
+    if (random.below(3) == 0) networks[random.below(networks.size())].latency_us = kInfinity;
+    const std::vector<size_t> order = order_by_front(networks, names_for(networks.size()));
+    ASSERT_EQ(order.size(), networks.size());
+    for (size_t count = 0; count <= networks.size() + 1; ++count) {
+      const std::vector<Verdict> verdicts = best_by_front(networks, names_for(networks.size()), count, "are paid for");
+      std::vector<size_t> wanted(order.begin(), order.begin() + static_cast<long>(std::min(count, order.size())));
+      for (size_t o = 1; o < order.size(); ++o) ASSERT_LE(verdicts[order[o - 1]].rank, verdicts[order[o]].rank);
+      std::sort(wanted.begin(), wanted.end());
+      ASSERT_EQ(kept(verdicts), wanted);
+    }
+  }
+  const std::vector<Objectives> front = {{0.5, 10}, {0.52, 11}, {0.7, 30}, {0.8, 50}};
+  const std::vector<Verdict> verdicts = best_by_front(front, names_for(4), 3, "are paid for");
+  EXPECT_EQ(kept(verdicts), (std::vector<size_t>{0, 2, 3}));
+  EXPECT_EQ(verdicts[1].reason, "on front 1, crowded: 3 are kept, as many as are paid for");
+  EXPECT_EQ(verdicts[1].dominated_by, -1);
+}
+
+TEST(SurvivorRules, AreKnownByName) {
+  EXPECT_EQ(survivor_rule("crowded", "x"), SurvivorRule::crowded);
+  EXPECT_EQ(survivor_rule("at-most-half", "x"), SurvivorRule::at_most_half);
+  try {
+    survivor_rule("half", "--survivors");
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_STREQ(error.what(), "--survivors is 'half'; it can be paper, at-most-half, crowded");
   }
 }
 

@@ -37,6 +37,7 @@ Rule list_within(double min, double max) { return {{}, min, max, false}; }
 template <class Visit>
 void visit_keys(Config& c, Visit&& visit) {
   visit("search.algorithm", c.search.algorithm, choice(algorithm_names()));
+  visit("search.settings", c.search.settings, Rule{});
   visit("search.threshold_ms", c.search.threshold_ms, at_least(0));
   visit("search.time", c.search.time, Rule{});
   visit("search.epochs", c.search.epochs, at_least(0));
@@ -44,7 +45,7 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.schedule", c.search.schedule, choice({"parallel", "sequential"}));
   visit("search.train_fraction", c.search.train_fraction, within(0.05, 0.95));
   visit("search.candidates", c.search.candidates, at_least(0));
-  visit("search.survivors", c.search.survivors, choice({"paper", "at-most-half"}));
+  visit("search.survivors", c.search.survivors, choice(survivor_rule_names()));
   visit("search.share", c.search.share, choice({"steps", "seconds"}));
   visit("search.scheduler", c.search.scheduler, choice({"paper", "gradient"}));
   visit("search.latency", c.search.latency, choice({"sum", "end-to-end"}));
@@ -255,6 +256,14 @@ void check_combinations(const Config& c, const std::string& path) {
     }
     if (counted)
       refuse("search.time and search.epochs / search.programs exclude each other; remove one of the two budgets");
+  }
+  try {
+    PolicyOptions options;
+    options.algorithm = c.search.algorithm;
+    options.settings = algorithm_settings(c.search.settings, "search.settings");
+    make_algorithm(options);
+  } catch (const UserError& error) {
+    refuse(error.what());
   }
   if (c.search.algorithm == "threshold" && c.search.threshold_ms <= 0)
     refuse("search.algorithm = \"threshold\" needs search.threshold_ms, the latency limit in milliseconds");

@@ -67,6 +67,13 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
   has(message("[search]\nproxy = \"time 'a\"\n"), "search.proxy: a quote ' is not closed in: time 'a");
   has(message("[search]\nproxy = \" \"\n"), "search.proxy is blank");
   EXPECT_EQ(message("[search]\nalgorithm = \"proxy-command\"\nproxy = \"time_it\"\n"), "");
+  has(message("[search]\nsurvivors = \"half\"\n"),
+      "search.survivors is 'half'; it can be paper, at-most-half, crowded");
+  has(message("[search]\nsettings = [\"confidence\"]\n"), "search.settings confidence: write key=value");
+  has(message("[search]\nsettings = [\"colour=1\"]\n"), "algorithm pareto has no setting 'colour'; it has levels");
+  has(message("[search]\nsettings = [\"early_drop=-1\"]\n"), "pareto: early_drop is '-1'; it must be a number from 0");
+  has(message("[search]\nalgorithm = \"sonar+\"\nsettings = [\"rounds=1\"]\n"), "rounds is '1'");
+  EXPECT_EQ(message("[search]\nalgorithm = \"hyperband\"\nsettings = [\"brackets=2\", \"growth=3\"]\n"), "");
   has(message("[space]\nkernels = [\"3533\"]\n"), "five odd digits");
   has(message("[device]\nthreads = 2\ncores = [1]\n"), "device.threads is 2, but device.cores names 1 core;");
   EXPECT_EQ(message("[device]\nthreads = 2\ncores = [0, 1]\n"), "");

@@ -143,7 +143,7 @@ void SearchRun::handle(TrainPointArrived& event) {
   const size_t network = network_index_.at(point.network);
   if (point.step > state(network).steps) train_work_s_ += point.seconds - state(network).cost;
   policy_->tell_training(network, point.step, point.val_images > 0 ? std::optional(point.val_accuracy) : std::nullopt,
-                         point.seconds);
+                         point.seconds, point.val_images);
 }
 
 void SearchRun::handle(TunerNote& event) { say("tuner", event.text); }

@@ -247,8 +247,11 @@ PolicyOptions SearchRun::policy_options() const {
   PolicyOptions options;
   // One network is trained or tuned in full, by the scheduler's choice.
   options.algorithm = purpose_ == Purpose::search || exhaustive() ? config_.search.algorithm : "random";
+  if (options.algorithm == config_.search.algorithm)
+    options.settings = algorithm_settings(config_.search.settings, "search.settings");
   options.threshold_us = config_.search.threshold_ms * 1000;
-  options.survivors = config_.search.survivors == "paper" ? SurvivorRule::paper : SurvivorRule::at_most_half;
+  options.survivors = survivor_rule(config_.search.survivors, "search.survivors");
+  options.peak_macs_per_us = config_.device.peak_gflops * static_cast<double>(config_.device.threads) * 1e3 / 2;
   options.share = config_.search.share == "seconds" ? Share::seconds : Share::steps;
   options.full_steps = full_steps_;
   options.minimum_slice = std::min<long>(config_.search.minimum_slice_steps, std::max(1L, full_steps_));
@@ -354,7 +357,7 @@ void SearchRun::restore() {
   for (const auto& timed : store_->train_points())
     policy_->tell_training(network_index_.at(timed.point.network), timed.point.step,
                            timed.point.val_images > 0 ? std::optional(timed.point.val_accuracy) : std::nullopt,
-                           timed.point.seconds);
+                           timed.point.seconds, timed.point.val_images);
   for (size_t i = 0; i < networks_.size(); ++i)
     if (auto text = store_->value("seconds_per_step:" + networks_[i].row.name))
       policy_->tell_timed_step(i, std::stod(*text));
