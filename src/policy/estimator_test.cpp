@@ -81,7 +81,7 @@ TEST(TunedLatency, UntunedSubgraphsFollowThoseThatAreTuned) {
   }
   state.subgraphs.push_back(subgraph("dense-c3", {{1, 8, 0}}));
   state.subgraphs.push_back(subgraph("conv-c9", {{1, INFINITY, 0}}));
-  const std::vector<double> us = fully_tuned_us(state);
+  const std::vector<double> us = LatencyEstimator(state).subgraphs_us(state);
   EXPECT_NEAR(us[0], 4, 1e-9);     // tuned in full: what was measured
   EXPECT_NEAR(us[3], 10, 0.7);     // not the default program's 20
   EXPECT_NEAR(us[8], 4, 1e-9);     // alone of its form: the usual fall
@@ -95,7 +95,7 @@ TEST(TunedLatency, ANetworkMeasuredAsAWholeIsAsMeasured) {
   state.networks[0].subgraphs = {{0, 2}, {1, 1}};
   state.networks[1].subgraphs = {{1, 1}};
   state.networks[1].measured_us = 17;
-  EXPECT_EQ(fully_tuned_networks_us(state, true), (std::vector<double>{11, 17}));
+  EXPECT_EQ(LatencyEstimator(state).networks_us(state, true), (std::vector<double>{11, 17}));
 }
 
 /// Networks whose accuracy after full training is 0.5 + 0.4 x feature; curves that are halfway after 100 of 300 steps.
@@ -126,7 +126,8 @@ void train(NetworkState& network, long steps) {
 TEST(RegressionEstimator, UntrainedNetworksFollowTheirFeatures) {
   SearchState state = line(40);
   for (size_t i = 0; i < 40; i += 2) train(state.networks[i], 300);
-  const AccuracyForecast forecast = RegressionEstimator({}).estimate(state, std::vector<double>(40, 3));
+  const AccuracyForecast forecast =
+      RegressionEstimator({}).estimate(state, std::vector<double>(40, 3), network_features(state));
   EXPECT_NEAR(forecast.networks[0].accuracy(), truth(state.networks[0]), 1e-12);  // trained in full: as observed
   EXPECT_EQ(forecast.networks[0].variance, 0);
   for (size_t i : {1, 21, 39}) {
@@ -147,7 +148,11 @@ TEST(RegressionEstimator, ANetworkIsNeverPredictedBelowWhatWasObserved) {
   lucky.curve = {{50, 0.95, 50}};
   lucky.steps = 50;
   lucky.accuracy = 0.95;
-  EXPECT_GE(RegressionEstimator({}).estimate(state, std::vector<double>(40, 3)).networks[1].accuracy(), 0.95);
+  EXPECT_GE(RegressionEstimator({})
+                .estimate(state, std::vector<double>(40, 3), network_features(state))
+                .networks[1]
+                .accuracy(),
+            0.95);
 }
 
 TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
@@ -155,8 +160,9 @@ TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
   state.feature_names.clear();
   for (NetworkState& network : state.networks) network.features.clear();
   const auto all_finite = [&] {
-    const std::vector<double> latency = fully_tuned_networks_us(state, true);
-    for (const AccuracyEstimate& e : RegressionEstimator({}).estimate(state, latency).networks) {
+    const std::vector<double> latency = LatencyEstimator(state).networks_us(state, true);
+    for (const AccuracyEstimate& e :
+         RegressionEstimator({}).estimate(state, latency, network_features(state)).networks) {
       EXPECT_TRUE(std::isfinite(e.accuracy()) && std::isfinite(e.variance));
       EXPECT_GE(e.accuracy(), 0);
       EXPECT_LE(e.accuracy(), 1);
