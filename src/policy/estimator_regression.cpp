@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kLeastError = 1e-4;       // 1 - accuracy is taken to be no less
 constexpr double kUnknownDeviation = 0.3;  // of log(1 - accuracy), without networks to learn from
-constexpr size_t kLeastNetworks = 5;       // to learn from
+constexpr size_t kLeastNetworks = 8;       // to learn from: with fewer, a regression on curves or features is chance
 constexpr double kPriorDeviation = 0.2;    // of log(1 - accuracy), of an untrained network
 constexpr double kPriorWeight = 5;         // networks that the prior counts for
 

@@ -13,6 +13,41 @@ namespace {
 
 double noise(Random& random) { return random.uniform() + random.uniform() + random.uniform() - 1.5; }
 
+TEST(InverseFactor, TimesItselfIsTheInverse) {
+  constexpr size_t n = 7;
+  Random random(3);
+  std::vector<double> half(n * n), a(n * n, 0);
+  for (double& value : half) value = noise(random);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j)
+      for (size_t k = 0; k < n; ++k) a[i * n + j] += half[i * n + k] * half[j * n + k] + (i == j ? 0.1 : 0);
+  const std::vector<double> factor = inverse_factor_of(a, n);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j) {
+      double product = 0;  // of a and factor' factor
+      for (size_t k = 0; k < n; ++k)
+        for (size_t m = 0; m < n; ++m) product += a[i * n + k] * factor[m * n + k] * factor[m * n + j];
+      EXPECT_NEAR(product, i == j ? 1 : 0, 1e-9);
+    }
+}
+
+TEST(Ridge, OneDesignServesSeveralRegressions) {
+  Rows rows;
+  std::vector<double> y, z;
+  Random random(4);
+  for (int i = 0; i < 50; ++i) {
+    rows.push_back({random.uniform(), noise(random), noise(random)});
+    y.push_back(rows.back()[0] + 0.1 * noise(random));
+    z.push_back(noise(random));
+  }
+  const auto design = std::make_shared<const RidgeDesign>(rows);
+  for (const std::vector<double>& values : {y, z}) {
+    const Ridge shared(design, values), alone(rows, values);
+    EXPECT_EQ(shared.leave_one_out(), alone.leave_one_out());
+    for (size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(shared.fitted()[i], alone.mean(rows[i]), 1e-12);
+  }
+}
+
 TEST(Ridge, FindsAStraightLine) {
   Rows rows;
   std::vector<double> y;
@@ -86,6 +121,32 @@ TEST(TunedLatency, UntunedSubgraphsFollowThoseThatAreTuned) {
   EXPECT_NEAR(us[3], 10, 0.7);     // not the default program's 20
   EXPECT_NEAR(us[8], 4, 1e-9);     // alone of its form: the usual fall
   EXPECT_TRUE(std::isinf(us[9]));  // no valid program yet
+}
+
+TEST(TunedLatency, WhatIsKeptFromEarlierStatesChangesNothing) {
+  SearchState state;
+  state.options.full_programs = 64;
+  state.feature_names = {"width"};
+  Random random(5);
+  for (size_t c = 0; c < 40; ++c) {
+    state.subgraphs.push_back(subgraph("conv-c" + std::to_string(c), {{1, c == 7 ? INFINITY : 5 + noise(random), 0}}));
+    NetworkState network;
+    network.features = {static_cast<double>(c)};
+    network.subgraphs = {{c, 1}, {c / 2, 2}};
+    state.networks.push_back(network);
+  }
+  LatencyEstimator kept(state);
+  const uint64_t print = LatencyEstimator::fingerprint(state);
+  for (int step = 0; step < 30; ++step) {
+    SubgraphState& told = state.subgraphs[static_cast<size_t>(random.below(40))];
+    told.best_us = std::min(told.best_us, 5.0) * 0.9;
+    told.curve.push_back({told.curve.back().programs + 4, told.best_us, 0});
+    if (step == 20) state.networks[3].measured_us = 17;
+    EXPECT_EQ(kept.networks_us(state, true), LatencyEstimator(state).networks_us(state, true));
+    EXPECT_EQ(LatencyEstimator::fingerprint(state), print);
+  }
+  state.networks[2].features[0] = -1;
+  EXPECT_NE(LatencyEstimator::fingerprint(state), print);
 }
 
 TEST(TunedLatency, ANetworkMeasuredAsAWholeIsAsMeasured) {
