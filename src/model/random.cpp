@@ -13,13 +13,6 @@ uint64_t derive_seed(uint64_t seed, std::string_view stream) {
   return mix();
 }
 
-uint64_t Random::operator()() {
-  uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 uint64_t Random::below(uint64_t n) {
   // Rejection keeps the draw exactly uniform.
   const uint64_t limit = max() - max() % n;

@@ -20,7 +20,12 @@ class Random {
   explicit Random(uint64_t seed) : state_(seed) {}
   static constexpr uint64_t min() { return 0; }
   static constexpr uint64_t max() { return ~uint64_t{0}; }
-  uint64_t operator()();
+  uint64_t operator()() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
   /// Uniform in [0, n), n > 0.
   uint64_t below(uint64_t n);
   /// Uniform in [0, 1).

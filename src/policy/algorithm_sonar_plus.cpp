@@ -26,18 +26,61 @@ constexpr double kFocus = 0.3;        // of the rounds: from there on, only cont
 constexpr double kMargin = 0.1;       // by which latencies may be mistaken, when dominance is judged
 constexpr double kNegligible = 1e-7;  // gain, fraction of accuracy
 
-/// E[max(0, x - level)].
-double expected_excess(double mean, double deviation, double level) {
-  if (!(deviation > 0)) return std::max(0.0, mean - level);
-  const double z = (mean - level) / deviation;
-  if (z < -6) return 0;
-  if (z > 6) return mean - level;
-  return deviation * (z * std::erfc(-z / std::sqrt(2.0)) / 2 + std::exp(-z * z / 2) / std::sqrt(2 * M_PI));
+/// E[max(0, x - b)] of a standard normal x, at -b = `z` of equal steps, and its derivative there.
+class ExcessTable {
+ public:
+  static constexpr double kReach = 6, kSteps = 64;  // steps for each unit
+  ExcessTable() {
+    for (size_t i = 0; i < std::size(nodes_); ++i) {
+      const double z = static_cast<double>(i) / kSteps - kReach;
+      const double below = std::erfc(-z / std::sqrt(2.0)) / 2;
+      nodes_[i] = {z * below + std::exp(-z * z / 2) / std::sqrt(2 * M_PI), below / kSteps};
+    }
+  }
+  /// At z within the reach: a cubic between two nodes (Hermite).
+  double at(double z) const {
+    const double place = (z + kReach) * kSteps;
+    const auto left = static_cast<size_t>(place);
+    const Node &a = nodes_[left], &b = nodes_[left + 1];
+    const double t = place - static_cast<double>(left), rise = b.value - a.value;
+    return a.value + t * (a.slope + t * (3 * rise - 2 * a.slope - b.slope + t * (a.slope + b.slope - 2 * rise)));
+  }
+
+ private:
+  struct Node {
+    double value, slope;
+  };
+  Node nodes_[static_cast<size_t>(2 * kReach * kSteps) + 2];
+};
+
+const ExcessTable& excess_table() {
+  static const ExcessTable table;
+  return table;
 }
+
+/// expected_excess for several levels.
+class Excess {
+ public:
+  explicit Excess(const Belief& belief)
+      : table_(excess_table()), belief_(belief), scale_(belief.deviation > 0 ? 1 / belief.deviation : 0) {}
+  double above(double level) const {
+    const double difference = belief_.mean - level, z = difference * scale_;
+    if (scale_ == 0 || z > ExcessTable::kReach) return std::max(0.0, difference);
+    return z < -ExcessTable::kReach ? 0 : belief_.deviation * table_.at(z);
+  }
+
+ private:
+  const ExcessTable& table_;
+  Belief belief_;
+  double scale_;
+};
 
 }  // namespace
 
-Frontier::Frontier(const std::vector<double>& latency_us, size_t points) : best_(points, 0) {
+double expected_excess(const Belief& belief, double level) { return Excess(belief).above(level); }
+
+Frontier::Frontier(const std::vector<double>& latency_us, size_t points) : best_(points, 0), after_(points) {
+  note_steps();
   double low = INFINITY, high = 0;
   for (double latency : latency_us) {
     if (!std::isfinite(latency) || latency <= 0) continue;
@@ -55,26 +98,31 @@ size_t Frontier::first(double latency_us) const {
   return static_cast<size_t>(std::min(std::ceil(place - 1e-9), static_cast<double>(best_.size() - 1)));
 }
 
-void Frontier::add(double latency_us, double accuracy) {
-  for (size_t g = first(latency_us); g < best_.size(); ++g) best_[g] = std::max(best_[g], accuracy);
+void Frontier::note_steps() {
+  after_.back() = best_.size();
+  for (size_t g = best_.size() - 1; g-- > 0;) after_[g] = best_[g] == best_[g + 1] ? after_[g + 1] : g + 1;
 }
 
-double Frontier::gain(double latency_us, const Belief& estimate) const {
-  double sum = 0, level = -1, excess = 0;
-  for (size_t g = first(latency_us); g < best_.size(); ++g) {
-    if (best_[g] != level) {
-      level = best_[g];
-      excess = expected_excess(estimate.mean, estimate.deviation, level);
-      if (excess < kNegligible / 100) break;
-    }
-    sum += excess;
+void Frontier::add(double latency_us, double accuracy) {
+  for (size_t g = first(latency_us); g < best_.size() && best_[g] < accuracy; ++g) best_[g] = accuracy;
+  note_steps();
+}
+
+double Frontier::gain_from(size_t first, const Belief& belief) const {
+  const Excess excess(belief);
+  double sum = 0;
+  for (size_t g = first; g < best_.size(); g = after_[g]) {
+    const double above = excess.above(best_[g]);
+    if (above < kNegligible / 100) break;
+    sum += static_cast<double>(after_[g] - g) * above;
   }
   return sum / static_cast<double>(best_.size());
 }
 
-void Frontier::expect(double latency_us, const Belief& estimate) {
-  for (size_t g = first(latency_us); g < best_.size(); ++g)
-    best_[g] += expected_excess(estimate.mean, estimate.deviation, best_[g]);
+void Frontier::expect(double latency_us, const Belief& belief) {
+  const Excess excess(belief);
+  for (size_t g = first(latency_us); g < best_.size(); ++g) best_[g] += excess.above(best_[g]);
+  note_steps();
 }
 
 namespace {
@@ -87,19 +135,26 @@ Belief belief_of(double log_error, double variance) {
   return {1 - error, error * std::sqrt(variance)};
 }
 
-/// Index of training to a level.
-double index_of(const Frontier& frontier, const TrainingOption& option, size_t level) {
+Belief belief_of(const AccuracyEstimate& estimate) { return belief_of(estimate.log_error, estimate.variance); }
+
+/// Index of full training, of an option whose latency reaches the grid from `first` on.
+double full_index(const Frontier& frontier, const TrainingOption& option, size_t first) {
+  return frontier.gain_from(first, belief_of(option.estimate)) / option.levels.back().cost;
+}
+
+/// Index of training to a level below that.
+double partial_index(const Frontier& frontier, const TrainingOption& option, size_t first, size_t level) {
   const TrainingOption::Level& to = option.levels[level];
   const double full = option.levels.back().cost;
-  if (level + 1 == option.levels.size())
-    return frontier.gain(option.latency_us, belief_of(option.estimate.log_error, option.estimate.variance)) / full;
   const double known = std::sqrt(std::max(0.0, option.estimate.variance - to.variance));
   double sum = 0, taken = 0, best = 0;
   const double part = 1.0 / std::size(kQuantiles);
   for (double z : kQuantiles) {  // from the best outcome on
-    sum += part * frontier.gain(option.latency_us, belief_of(option.estimate.log_error + z * known, to.variance));
+    sum += part * frontier.gain_from(first, belief_of(option.estimate.log_error + z * known, to.variance));
     taken += part;
-    best = std::max(best, sum / (to.cost + taken * (full - to.cost)));
+    const double index = sum / (to.cost + taken * (full - to.cost));
+    if (index < best) break;  // worse outcomes add less still
+    best = index;
   }
   return best;
 }
@@ -115,27 +170,45 @@ std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& o
       return index != other.index ? index < other.index : option > other.option;  // ties: the first option
     }
   };
-  double highest = 0;  // of full training
-  for (const TrainingOption& option : options)
-    highest = std::max(highest, index_of(frontier, option, option.levels.size() - 1));
-  const auto entry_of = [&](size_t o) {
-    Entry entry{0, o, options[o].levels.size() - 1};
-    for (size_t l = options[o].levels.size(); l-- > 0;) {
-      if (l + 1 < options[o].levels.size() && entry.index < kHopeless * highest) break;
-      if (options[o].levels[l].cost > most) continue;
-      const double index = index_of(frontier, options[o], l);
+  std::vector<size_t> first;
+  std::vector<double> full;
+  for (const TrainingOption& option : options) {
+    first.push_back(frontier.first(option.latency_us));
+    full.push_back(full_index(frontier, option, first.back()));
+  }
+  const double highest = full.empty() ? 0 : *std::max_element(full.begin(), full.end());
+  const auto entry_of = [&](size_t o, double index_of_full) {
+    const std::vector<TrainingOption::Level>& levels = options[o].levels;
+    Entry entry{0, o, levels.size() - 1};
+    if (levels.back().cost <= most) entry.index = std::max(0.0, index_of_full);
+    for (size_t l = levels.size() - 1; l-- > 0;) {
+      if (entry.index < kHopeless * highest) break;
+      if (levels[l].cost > most) continue;
+      const double index = partial_index(frontier, options[o], first[o], l);
       if (index > entry.index) entry = {index, o, l};
     }
     return entry;
   };
-  // Gains only shrink as the frontier rises, so an index computed earlier is an upper bound.
-  std::priority_queue<Entry> queue;
-  for (size_t o = 0; o < options.size(); ++o) queue.push(entry_of(o));
+  // Entries have upper bounds of their indices. That of a level is at most the gain of the best outcome for the cost of
+  // full training; and gains only shrink as the frontier rises, so an index computed earlier is a bound as well.
+  std::vector<Entry> entries;
+  for (size_t o = 0; o < options.size(); ++o) {
+    const std::vector<TrainingOption::Level>& levels = options[o].levels;
+    double bound = full[o];
+    if (levels.size() > 1 && full[o] >= kHopeless * highest) {
+      const double deviation = std::sqrt(options[o].estimate.variance);
+      Belief best = belief_of(options[o].estimate);
+      best.mean = belief_of(options[o].estimate.log_error + kQuantiles[0] * deviation, 0).mean;
+      bound = std::max(bound, frontier.gain_from(first[o], best) / levels.back().cost);
+    }
+    entries.push_back({bound, o, levels.size() - 1});
+  }
+  std::priority_queue<Entry> queue(std::less<Entry>(), std::move(entries));
   std::vector<TrainingChoice> chosen;
   while (!queue.empty() && share > 0) {
     const size_t o = queue.top().option;
     queue.pop();
-    const Entry now = entry_of(o);
+    const Entry now = entry_of(o, full_index(frontier, options[o], first[o]));
     if (now.index * options[o].levels.back().cost < kNegligible) continue;
     if (!queue.empty() && now < queue.top()) {
       queue.push(now);
@@ -144,7 +217,7 @@ std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& o
     chosen.push_back({o, now.level});
     share -= options[o].levels[now.level].cost;
     most -= options[o].levels[now.level].cost;
-    frontier.expect(options[o].latency_us, belief_of(options[o].estimate.log_error, options[o].estimate.variance));
+    frontier.expect(options[o].latency_us, belief_of(options[o].estimate));
   }
   return chosen;
 }
@@ -190,32 +263,33 @@ class SonarPlus : public Algorithm {
     plan.train_share = first && left > 1 ? remaining.train * start_ : remaining.train / left;
     std::vector<long> to(state.networks.size());
     for (size_t i : plan.members) to[i] = state.networks[i].steps;
-    const std::vector<double>& latency = forecast_of(state).latency_us;
+    const Forecast& forecast = forecast_of(state);
     if (first) {
-      sample(state, plan.members, latency, plan.train_share, remaining.train, to);
+      sample(state, plan.members, forecast.latency_us, plan.train_share, remaining.train, to);
     } else {
-      const Frontier frontier = observed_frontier(state);
-      const std::vector<TrainingOption> options = training_options(state, plan.members);
+      const Frontier frontier = observed_frontier(state, forecast);
+      const std::vector<TrainingOption> options = training_options(state, forecast, plan.members);
       for (const TrainingChoice& choice : choose_training(options, frontier, plan.train_share, remaining.train))
         to[options[choice.option].network] = options[choice.option].levels[choice.level].to_step;
-      if (contenders_ > 0 && state.round() >= kFocus * rounds_) plan.members = contenders(state, options, frontier, to);
+      if (contenders_ > 0 && state.round() >= kFocus * rounds_)
+        plan.members = contenders(state, forecast, options, frontier, to);
     }
     for (size_t i : plan.members) plan.to_steps.push_back(to[i]);
     return plan;
   }
 
   std::vector<Objectives> estimates(const SearchState& state, const std::vector<size_t>& networks) const override {
-    const std::vector<double>& latency = forecast_of(state).latency_us;
-    const AccuracyForecast& forecast = forecast_of(state).accuracy;
+    const Forecast& forecast = forecast_of(state);
     std::vector<Objectives> result;
-    for (size_t i : networks) result.push_back({forecast.networks[i].accuracy(), latency[i]});
+    result.reserve(networks.size());
+    for (size_t i : networks) result.push_back({forecast.accuracy.networks[i].accuracy(), forecast.latency_us[i]});
     return result;
   }
 
   std::vector<Verdict> judge(const SearchState& state, const std::vector<size_t>& members,
                              const std::vector<Objectives>& objectives) const override {
     if (state.round() + 1 < rounds_) return keep_all(members.size(), "kept");
-    const std::vector<size_t> front = observed_front(state, members);
+    const std::vector<size_t> front = observed_front(state, forecast_of(state), members);
     if (front.empty()) return keep_all(members.size(), "kept: no network is both trained and has a latency");
     std::vector<Verdict> verdicts(members.size());
     for (size_t m = 0; m < members.size(); ++m) {
@@ -234,7 +308,7 @@ class SonarPlus : public Algorithm {
   }
 
   std::vector<size_t> result(const SearchState& state) const override {
-    return state.round() < rounds_ ? state.alive() : observed_front(state, state.alive());
+    return state.round() < rounds_ ? state.alive() : observed_front(state, forecast_of(state), state.alive());
   }
 
  private:
@@ -247,34 +321,39 @@ class SonarPlus : public Algorithm {
     const uint64_t print = fingerprint(state);
     if (!forecast_ || print != forecast_print_) {
       Forecast forecast;
+      if (const uint64_t fixed = LatencyEstimator::fingerprint(state); !latencies_ || fixed != latencies_print_) {
+        latencies_.emplace(state);
+        latencies_print_ = fixed;
+      }
       forecast.latency_us = latencies(state);
-      forecast.accuracy = estimator().estimate(state, forecast.latency_us);
+      forecast.accuracy = estimator().estimate(state, forecast.latency_us, latencies_->features());
       forecast_ = std::move(forecast);
       forecast_print_ = print;
     }
     return *forecast_;
   }
-  /// Of all that a forecast depends on.
+  /// Of all that a forecast depends on: FNV-1a by words, of each thing for itself, so that they are computed side by
+  /// side.
   static uint64_t fingerprint(const SearchState& state) {
-    uint64_t hash = 1469598103934665603u;  // FNV-1a
-    const auto add = [&](uint64_t value) { hash = (hash ^ value) * 1099511628211u; };
+    constexpr uint64_t kStart = 1469598103934665603u;
+    const auto mixed = [](uint64_t hash, uint64_t value) { return (hash ^ value) * 1099511628211u; };
+    uint64_t hash = kStart;
     for (const NetworkState& network : state.networks) {
-      add(static_cast<uint64_t>(network.steps));
-      add(network.curve.size());
-      add(std::bit_cast<uint64_t>(network.accuracy));
-      add(std::bit_cast<uint64_t>(network.measured_us.value_or(-1)));
+      uint64_t own = mixed(kStart, static_cast<uint64_t>(network.steps));
+      own = mixed(own, network.curve.size());
+      own = mixed(own, std::bit_cast<uint64_t>(network.accuracy));
+      hash = mixed(hash, mixed(own, std::bit_cast<uint64_t>(network.measured_us.value_or(-1))));
     }
-    for (const SubgraphState& subgraph : state.subgraphs) {
-      add(std::bit_cast<uint64_t>(subgraph.best_us));
-      add(subgraph.curve.size() * 2 + subgraph.answered);
-    }
+    for (const SubgraphState& subgraph : state.subgraphs)
+      hash = mixed(hash, mixed(mixed(kStart, std::bit_cast<uint64_t>(subgraph.best_us)),
+                               subgraph.curve.size() * 2 + subgraph.answered));
     return hash;
   }
   RegressionEstimator estimator() const {
     return RegressionEstimator({growth_, levels_, features_, curves_, process_});
   }
   std::vector<double> latencies(const SearchState& state) const {
-    if (latency_model_ > 0) return fully_tuned_networks_us(state, latency_model_ > 1);
+    if (latency_model_ > 0) return latencies_->networks_us(state, latency_model_ > 1);
     std::vector<double> result;
     for (size_t i = 0; i < state.networks.size(); ++i) result.push_back(state.latency_us(i));
     return result;
@@ -306,8 +385,8 @@ class SonarPlus : public Algorithm {
     }
   }
 
-  Frontier observed_frontier(const SearchState& state) const {
-    const std::vector<double>& latency = forecast_of(state).latency_us;
+  Frontier observed_frontier(const SearchState& state, const Forecast& forecast) const {
+    const std::vector<double>& latency = forecast.latency_us;
     Frontier frontier(latency, kGrid);
     for (size_t i = 0; i < state.networks.size(); ++i)
       if (std::isfinite(latency[i]) && state.networks[i].steps > 0)
@@ -315,9 +394,10 @@ class SonarPlus : public Algorithm {
     return frontier;
   }
 
-  std::vector<TrainingOption> training_options(const SearchState& state, const std::vector<size_t>& members) const {
+  std::vector<TrainingOption> training_options(const SearchState& state, const Forecast& known,
+                                               const std::vector<size_t>& members) const {
     const std::vector<long> levels = training_levels(state.options.full_steps, growth_, levels_);
-    const auto& [latency, forecast] = forecast_of(state);
+    const auto& [latency, forecast] = known;
     const bool last = state.round() + 1 >= rounds_;
     std::vector<TrainingOption> options;
     for (size_t i : members) {
@@ -339,14 +419,15 @@ class SonarPlus : public Algorithm {
   }
 
   /// Those to tune for: what is trained now, what holds the frontier, and what has the highest indices.
-  std::vector<size_t> contenders(const SearchState& state, const std::vector<TrainingOption>& options,
-                                 const Frontier& frontier, const std::vector<long>& to) const {
+  std::vector<size_t> contenders(const SearchState& state, const Forecast& forecast,
+                                 const std::vector<TrainingOption>& options, const Frontier& frontier,
+                                 const std::vector<long>& to) const {
     std::vector<bool> in(state.networks.size());
-    for (size_t i : observed_front(state, state.alive())) in[i] = true;
+    for (size_t i : observed_front(state, forecast, state.alive())) in[i] = true;
     std::vector<std::pair<double, size_t>> order;
     for (const TrainingOption& option : options) {
       if (to[option.network] > state.networks[option.network].steps) in[option.network] = true;
-      order.emplace_back(-index_of(frontier, option, option.levels.size() - 1), option.network);
+      order.emplace_back(-full_index(frontier, option, frontier.first(option.latency_us)), option.network);
     }
     std::sort(order.begin(), order.end());
     for (size_t k = 0; k < order.size() && k < static_cast<size_t>(contenders_); ++k) in[order[k].second] = true;
@@ -357,8 +438,9 @@ class SonarPlus : public Algorithm {
   }
 
   /// Of the networks trained, those that none as accurate beats in latency by more than the margin.
-  std::vector<size_t> observed_front(const SearchState& state, const std::vector<size_t>& networks) const {
-    const std::vector<double>& latency = forecast_of(state).latency_us;
+  std::vector<size_t> observed_front(const SearchState& state, const Forecast& forecast,
+                                     const std::vector<size_t>& networks) const {
+    const std::vector<double>& latency = forecast.latency_us;
     std::vector<size_t> order, front;
     for (size_t i : networks)
       if (state.networks[i].steps > 0 && std::isfinite(latency[i])) order.push_back(i);
@@ -374,8 +456,10 @@ class SonarPlus : public Algorithm {
     return front;
   }
 
-  mutable std::optional<Forecast> forecast_;  // of the state with this print; saves time only
-  mutable uint64_t forecast_print_ = 0;
+  // These save time only: the forecast of the state with this print, and what is fixed in states with that one.
+  mutable std::optional<Forecast> forecast_;
+  mutable std::optional<LatencyEstimator> latencies_;
+  mutable uint64_t forecast_print_ = 0, latencies_print_ = 0;
   int rounds_;
   double growth_;
   int levels_;

@@ -12,25 +12,33 @@ struct Belief {
   double mean = 0, deviation = 0;
 };
 
+/// E[max(0, x - level)] of a normal x; the part that a deviation of 1 decides is interpolated in a table, with an
+/// error below 1e-10 deviations. 0 where x is 6 deviations or more below the level.
+double expected_excess(const Belief& belief, double level);
+
 /// The best accuracy observed at or under a latency, on a grid of latencies, and what training could add to it.
 class Frontier {
  public:
   /// `latency_us` finite and positive where a network counts; a grid of equal ratios over them.
   Frontier(const std::vector<double>& latency_us, size_t points);
+  /// The first point of the grid that a network of this latency reaches.
+  size_t first(double latency_us) const;
   /// A network of this accuracy exists.
   void add(double latency_us, double accuracy);
   /// Expected rise of the mean over the grid if a network of this latency had an accuracy from a normal distribution
   /// (expected improvement: Jones, Schonlau, Welch 1998, equation 15).
-  double gain(double latency_us, const Belief& belief) const;
+  double gain(double latency_us, const Belief& belief) const { return gain_from(first(latency_us), belief); }
+  double gain_from(size_t first, const Belief& belief) const;
   /// Raises the frontier by the expected improvement, at each point of the grid.
   void expect(double latency_us, const Belief& belief);
   /// At a latency.
   double at(double latency_us) const { return best_[first(latency_us)]; }
 
  private:
-  size_t first(double latency_us) const;
+  void note_steps();
   double low_ = 1, ratio_ = 1;
-  std::vector<double> best_;
+  std::vector<double> best_;   // rises
+  std::vector<size_t> after_;  // of each point: the next one with another value
 };
 
 /// A network that could be trained, as `choose_training` sees it.

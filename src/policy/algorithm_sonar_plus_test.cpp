@@ -13,6 +13,42 @@
 namespace sonar {
 namespace {
 
+/// Of 64 in equal ratios.
+double latency_of_point(const std::vector<double>& latency, size_t point) {
+  const auto [low, high] = std::minmax_element(latency.begin(), latency.end());
+  return *low * std::pow(*high / *low, static_cast<double>(point) / 63);
+}
+
+TEST(ExpectedExcess, IsThatOfANormalDistribution) {
+  for (double deviation : {0.001, 0.3, 20.0})
+    for (double z = -6; z <= 7; z += 0.0371) {
+      const double truth =
+          deviation * (z * std::erfc(-z / std::sqrt(2.0)) / 2 + std::exp(-z * z / 2) / std::sqrt(2 * M_PI));
+      EXPECT_NEAR(expected_excess({0.5 + z * deviation, deviation}, 0.5), truth, 1.1e-9 * deviation) << z;
+    }
+  EXPECT_EQ(expected_excess({0.4, 0}, 0.5), 0);
+  EXPECT_DOUBLE_EQ(expected_excess({0.7, 0}, 0.5), 0.2);
+  EXPECT_EQ(expected_excess({-9, 1}, 0.5), 0);
+}
+
+TEST(Frontier, GainOverStepsIsTheMeanOverItsPoints) {
+  Random random(1);
+  std::vector<double> latency;
+  for (int i = 0; i < 60; ++i) latency.push_back(10 * std::exp(3 * random.uniform()));
+  Frontier frontier(latency, 64);
+  for (double l : latency) {
+    const Belief belief{random.uniform(), 0.2 * random.uniform()};
+    double mean = 0;
+    for (size_t g = frontier.first(l); g < 64; ++g)
+      mean += expected_excess(belief, frontier.at(latency_of_point(latency, g))) / 64;
+    EXPECT_NEAR(frontier.gain(l, belief), mean, 1e-9);
+    if (random.uniform() < 0.5)
+      frontier.add(l, random.uniform());
+    else
+      frontier.expect(l, belief);
+  }
+}
+
 // A grid of 1, 10, 100 us.
 TEST(Frontier, GainIsTheMeanRiseOverTheGrid) {
   Frontier frontier({1, 100, INFINITY}, 3);

@@ -1,11 +1,12 @@
 #include "policy/estimator_latency.h"
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <cmath>
 #include <map>
 
-#include "policy/estimator_ridge.h"
+#include "model/random.h"
 
 namespace sonar {
 namespace {
@@ -31,109 +32,7 @@ std::pair<std::string, std::vector<double>> parsed(const std::string& key) {
   return result;
 }
 
-/// Fall of log(best latency) for one unit of log(programs): least squares within the subgraphs.
-double fall_of(const std::vector<SubgraphState>& subgraphs) {
-  double xy = 0, xx = 0;
-  for (const SubgraphState& subgraph : subgraphs) {
-    if (subgraph.curve.size() < 2 || !std::isfinite(subgraph.curve.front().best_us)) continue;
-    const double from = std::log(subgraph.curve.front().programs), base = std::log(subgraph.curve.front().best_us);
-    const TuningSample& last = subgraph.curve.back();
-    const double x = std::log(last.programs) - from;
-    if (x <= 0 || !std::isfinite(last.best_us)) continue;
-    xy += x * (base - std::log(last.best_us));
-    xx += x * x;
-  }
-  return xx > 0 ? std::max(0.0, xy / xx) : 0;
-}
-
-double log_of_full(const SearchState& state) {
-  return std::log(static_cast<double>(std::max(2L, state.options.full_programs)));
-}
-
-/// How far a subgraph has shown itself, 0..1: log(programs) / log(full).
-double shown(const SubgraphState& subgraph, double log_full) {
-  const double programs = subgraph.curve.empty() ? 1 : std::max(1.0, subgraph.curve.back().programs);
-  return subgraph.answered ? 1 : std::clamp(std::log(programs) / log_full, 0.0, 1.0);
-}
-
-/// Of each network, by the latencies of the subgraphs; one that was measured as a whole: as measured.
-std::vector<double> network_latencies(const SearchState& state, const std::vector<double>& subgraph_us) {
-  std::vector<double> result;
-  for (const NetworkState& network : state.networks) {
-    double sum = 0;
-    for (auto [subgraph, count] : network.subgraphs) sum += count * subgraph_us[subgraph];
-    result.push_back(network.measured_us ? *network.measured_us : sum);
-  }
-  return result;
-}
-
 }  // namespace
-
-std::vector<double> fully_tuned_us(const SearchState& state) {
-  const size_t n = state.subgraphs.size();
-  const double full = log_of_full(state);
-  const double fall = fall_of(state.subgraphs);
-  std::vector<double> result(n), sure(n, 0);
-  std::map<std::string, std::vector<size_t>> alike;
-  Rows numbers(n);
-  for (size_t i = 0; i < n; ++i) {
-    const SubgraphState& subgraph = state.subgraphs[i];
-    result[i] = subgraph.best_us;
-    if (!std::isfinite(subgraph.best_us) || subgraph.best_us <= 0) continue;
-    sure[i] = shown(subgraph, full);
-    result[i] = std::log(subgraph.best_us) - fall * (1 - sure[i]) * full;
-    auto [form, values] = parsed(subgraph.key);
-    numbers[i] = std::move(values);
-    alike[form].push_back(i);
-  }
-  for (const auto& [form, members] : alike) {
-    if (members.size() >= kLeastAlike) {
-      Rows rows;
-      std::vector<double> values;
-      for (size_t i : members) {
-        rows.push_back(numbers[i]);
-        values.push_back(result[i]);
-      }
-      const Ridge ridge(rows, values);
-      for (size_t i : members) {
-        const double predicted = ridge.mean(numbers[i]);
-        result[i] = predicted + sure[i] * (result[i] - predicted);
-      }
-    }
-    for (size_t i : members) result[i] = std::exp(result[i]);
-  }
-  return result;
-}
-
-std::vector<double> fully_tuned_networks_us(const SearchState& state, bool features) {
-  const std::vector<double> subgraph_us = fully_tuned_us(state);
-  std::vector<double> result = network_latencies(state, subgraph_us);
-  if (!features) return result;
-  const double full = log_of_full(state);
-  const Rows all = network_features(state);
-  Rows rows;
-  std::vector<double> values;
-  std::vector<size_t> places;
-  for (size_t i = 0; i < result.size(); ++i) {
-    if (state.networks[i].measured_us || !std::isfinite(result[i]) || result[i] <= 0) continue;
-    rows.push_back(all[i]);
-    values.push_back(std::log(result[i]));
-    places.push_back(i);
-  }
-  if (rows.size() < 4 * kLeastAlike || rows[0].empty()) return result;
-  const Ridge ridge(rows, values);
-  std::vector<double> shown_us;
-  for (size_t s = 0; s < subgraph_us.size(); ++s)
-    shown_us.push_back(std::isfinite(subgraph_us[s]) ? subgraph_us[s] * shown(state.subgraphs[s], full) : 0);
-  for (size_t r = 0; r < rows.size(); ++r) {
-    double sure = 0;  // of its latency, the part that its subgraphs have shown themselves
-    for (auto [s, count] : state.networks[places[r]].subgraphs) sure += count * shown_us[s];
-    sure /= std::exp(values[r]);
-    const double predicted = ridge.mean(rows[r]);
-    result[places[r]] = std::exp(predicted + sure * (values[r] - predicted));
-  }
-  return result;
-}
 
 Rows network_features(const SearchState& state) {
   const size_t n = state.networks.size();
@@ -162,6 +61,125 @@ Rows network_features(const SearchState& state) {
   for (size_t i = 0; i < n; ++i) macs.push_back(state.macs(i) > 0 ? state.macs(i) : NAN);
   add(macs);
   return rows;
+}
+
+LatencyEstimator::LatencyEstimator(const SearchState& state)
+    : log_full_(std::log(static_cast<double>(std::max(2L, state.options.full_programs)))),
+      features_(network_features(state)),
+      seen_(state.subgraphs.size()) {
+  std::map<std::string, size_t> forms;
+  for (size_t i = 0; i < state.subgraphs.size(); ++i) {
+    auto [form, numbers] = parsed(state.subgraphs[i].key);
+    const size_t place = forms.emplace(std::move(form), forms.size()).first->second;
+    alike_.resize(forms.size());
+    alike_[place].push_back(i);
+    numbers_.push_back(std::move(numbers));
+  }
+  of_form_.resize(alike_.size());
+}
+
+uint64_t LatencyEstimator::fingerprint(const SearchState& state) {
+  // FNV-1a by words, of each thing for itself, so that they are computed side by side.
+  constexpr uint64_t kStart = 1469598103934665603u;
+  const auto mixed = [](uint64_t hash, uint64_t value) { return (hash ^ value) * 1099511628211u; };
+  uint64_t hash = mixed(kStart, static_cast<uint64_t>(state.options.full_programs));
+  for (const NetworkState& network : state.networks) {
+    uint64_t features = kStart, subgraphs = kStart;
+    for (double value : network.features) features = mixed(features, std::bit_cast<uint64_t>(value));
+    for (auto [subgraph, count] : network.subgraphs)
+      subgraphs = mixed(subgraphs, subgraph * 65536 + static_cast<uint64_t>(count));
+    hash = mixed(mixed(hash, features), subgraphs);
+  }
+  for (const SubgraphState& subgraph : state.subgraphs)
+    hash = mixed(hash, std::hash<std::string>{}(subgraph.key) + std::bit_cast<uint64_t>(subgraph.macs));
+  return hash;
+}
+
+void LatencyEstimator::look(const SubgraphState& subgraph, Seen& seen) const {
+  const size_t batches = subgraph.curve.size();
+  const double first_us = batches > 0 ? subgraph.curve.front().best_us : INFINITY;
+  const double last_us = batches > 0 ? subgraph.curve.back().best_us : INFINITY;
+  const double programs = batches > 0 ? std::max(1.0, subgraph.curve.back().programs) : 1;
+  if (batches == seen.batches && first_us == seen.first_us && last_us == seen.last_us &&
+      subgraph.best_us == seen.best_us && programs == seen.programs && subgraph.answered == seen.answered)
+    return;
+  seen = {batches, first_us, last_us, subgraph.best_us, programs, subgraph.answered};
+  seen.valid = std::isfinite(subgraph.best_us) && subgraph.best_us > 0;
+  seen.log_us = std::log(subgraph.best_us);
+  seen.shown = subgraph.answered ? 1 : std::clamp(std::log(programs) / log_full_, 0.0, 1.0);
+  if (batches < 2 || !std::isfinite(first_us) || !std::isfinite(last_us)) return;
+  const double span = std::log(programs) - std::log(subgraph.curve.front().programs);
+  if (span <= 0) return;
+  seen.span = span;
+  seen.fall = std::log(first_us) - std::log(last_us);
+}
+
+const RidgeDesign& LatencyEstimator::designed(Design& design, const std::vector<size_t>& members, const Rows& rows) {
+  if (!design.rows || design.members != members) {
+    Rows chosen;
+    for (size_t i : members) chosen.push_back(rows[i]);
+    design.rows = std::make_shared<const RidgeDesign>(chosen);
+    design.members = members;
+  }
+  return *design.rows;
+}
+
+std::vector<double> LatencyEstimator::subgraphs_us(const SearchState& state) {
+  const size_t n = state.subgraphs.size();
+  double xy = 0, xx = 0;  // least squares within the subgraphs
+  for (size_t i = 0; i < n; ++i) {
+    look(state.subgraphs[i], seen_[i]);
+    xy += seen_[i].span * seen_[i].fall;
+    xx += seen_[i].span * seen_[i].span;
+  }
+  const double fall = xx > 0 ? std::max(0.0, xy / xx) : 0;
+  std::vector<double> result(n);
+  for (size_t i = 0; i < n; ++i)
+    result[i] = seen_[i].valid ? seen_[i].log_us - fall * (1 - seen_[i].shown) * log_full_ : state.subgraphs[i].best_us;
+  std::vector<size_t> members;
+  std::vector<double> values;
+  for (size_t form = 0; form < alike_.size(); ++form) {
+    members.clear();
+    for (size_t i : alike_[form])
+      if (seen_[i].valid) members.push_back(i);
+    if (members.size() >= kLeastAlike) {
+      values.clear();
+      for (size_t i : members) values.push_back(result[i]);
+      designed(of_form_[form], members, numbers_);
+      const std::vector<double> predicted = Ridge(of_form_[form].rows, values).fitted();
+      for (size_t m = 0; m < members.size(); ++m)
+        result[members[m]] = predicted[m] + seen_[members[m]].shown * (values[m] - predicted[m]);
+    }
+    for (size_t i : members) result[i] = std::exp(result[i]);
+  }
+  return result;
+}
+
+std::vector<double> LatencyEstimator::networks_us(const SearchState& state, bool by_features) {
+  const std::vector<double> subgraph_us = subgraphs_us(state);
+  std::vector<double> result, values;
+  std::vector<size_t> places;
+  for (const NetworkState& network : state.networks) {
+    double sum = 0;
+    for (auto [subgraph, count] : network.subgraphs) sum += count * subgraph_us[subgraph];
+    result.push_back(network.measured_us ? *network.measured_us : sum);
+    if (network.measured_us || !std::isfinite(sum) || sum <= 0) continue;
+    places.push_back(result.size() - 1);
+    values.push_back(std::log(sum));
+  }
+  if (!by_features || places.size() < 4 * kLeastAlike || features_[0].empty()) return result;
+  designed(of_networks_, places, features_);
+  const std::vector<double> predicted = Ridge(of_networks_.rows, values).fitted();
+  std::vector<double> shown_us;
+  for (size_t s = 0; s < subgraph_us.size(); ++s)
+    shown_us.push_back(std::isfinite(subgraph_us[s]) ? subgraph_us[s] * seen_[s].shown : 0);
+  for (size_t r = 0; r < places.size(); ++r) {
+    double sure = 0;  // of its latency, the part that its subgraphs have shown themselves
+    for (auto [s, count] : state.networks[places[r]].subgraphs) sure += count * shown_us[s];
+    sure /= result[places[r]];
+    result[places[r]] = std::exp(predicted[r] + sure * (values[r] - predicted[r]));
+  }
+  return result;
 }
 
 }  // namespace sonar

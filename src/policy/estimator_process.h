@@ -18,8 +18,10 @@ class GaussianProcess {
   const std::vector<double>& leave_one_out() const { return leave_one_out_; }
 
  private:
-  std::vector<double> standardised(const std::vector<double>& row) const;
-  Rows x_;
+  /// Covariances of x, standardised, with the first `count` rows.
+  void covariances(const double* x, size_t count, double* result) const;
+  size_t n_, p_;
+  std::vector<double> columns_;  // [p][n]: of the standardised rows
   std::vector<double> centre_, scale_, weights_, leave_one_out_;
 };
 

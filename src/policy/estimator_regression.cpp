@@ -1,51 +1,51 @@
 #include "policy/estimator_regression.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
-#include "policy/estimator_latency.h"
 #include "policy/estimator_process.h"
-#include "policy/estimator_ridge.h"
 
 namespace sonar {
 namespace {
 
 constexpr double kLeastError = 1e-4;       // 1 - accuracy is taken to be no less
 constexpr double kUnknownDeviation = 0.3;  // of log(1 - accuracy), without networks to learn from
-constexpr size_t kLeastNetworks = 5;       // to learn from
+constexpr size_t kLeastNetworks = 8;       // to learn from: with fewer, a regression on curves or features is chance
 constexpr double kPriorDeviation = 0.2;    // of log(1 - accuracy), of an untrained network
 constexpr double kPriorWeight = 5;         // networks that the prior counts for
 
 double log_error(double accuracy) { return std::log(std::max(kLeastError, 1 - accuracy)); }
 
-/// network_features (unless `named` is false), log(latency) and its square; an infinite latency as the mean.
-Rows features_of(const SearchState& state, const std::vector<double>& latency_us, bool named) {
-  Rows rows = named ? network_features(state) : Rows(state.networks.size());
+/// Natural logarithms of the latencies less their mean; 0 for an infinite one.
+std::vector<double> centred_logs(const std::vector<double>& latency_us) {
+  std::vector<double> result(latency_us.size(), 0);
   double mean = 0, known = 0;
-  for (double latency : latency_us)
-    if (std::isfinite(latency) && latency > 0) {
-      mean += std::log(latency);
-      ++known;
-    }
-  mean /= std::max(1.0, known);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const double value = std::isfinite(latency_us[i]) && latency_us[i] > 0 ? std::log(latency_us[i]) - mean : 0;
-    rows[i].push_back(value);
-    rows[i].push_back(value * value);
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (!std::isfinite(latency_us[i]) || latency_us[i] <= 0) continue;
+    result[i] = std::log(latency_us[i]);
+    mean += result[i];
+    ++known;
   }
-  return rows;
+  mean /= std::max(1.0, known);
+  for (size_t i = 0; i < result.size(); ++i)
+    if (std::isfinite(latency_us[i]) && latency_us[i] > 0) result[i] -= mean;
+  return result;
 }
 
-/// Best and last accuracy by `step`.
-std::pair<double, double> accuracies_at(const NetworkState& network, long step) {
-  double best = 0, last = 0;
+/// What a curve up to `step` says: log errors of the best and the last accuracy, of the best up to half of `step` and
+/// up to a quarter.
+std::array<double, 4> curve_up_to(const NetworkState& network, long step) {
+  double best = 0, last = 0, half = 0, quarter = 0;
   for (const TrainingSample& sample : network.curve) {
     if (sample.step > step) break;
     if (!std::isfinite(sample.accuracy)) continue;
     best = std::max(best, sample.accuracy);
     last = sample.accuracy;
+    if (sample.step <= step / 2) half = best;
+    if (sample.step <= step / 4) quarter = best;
   }
-  return {best, last};
+  return {log_error(best), log_error(last), log_error(half), log_error(quarter)};
 }
 
 struct Normal {
@@ -78,15 +78,28 @@ std::vector<long> training_levels(long full_steps, double growth, int levels) {
 
 double AccuracyEstimate::accuracy() const { return 1 - std::min(1.0, std::exp(log_error)); }
 
-AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const std::vector<double>& latency_us) const {
+AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const std::vector<double>& latency_us,
+                                               const Rows& network_features) const {
   const size_t n = state.networks.size();
   const std::vector<long> levels = training_levels(state.options.full_steps, options_.growth, options_.levels);
   const auto top = static_cast<int>(levels.size()) - 1;
-  const Rows features = features_of(state, latency_us, options_.features);
+  const std::vector<double> logs = centred_logs(latency_us);
+  const auto features_of = [&](size_t i, std::vector<double>& row) {
+    row.clear();
+    if (options_.features) row = network_features[i];
+    row.push_back(logs[i]);
+    row.push_back(logs[i] * logs[i]);
+  };
   std::vector<int> reached(n, -1);
   std::vector<Normal> final(n);
   for (size_t i = 0; i < n; ++i)
     while (reached[i] < top && state.networks[i].steps >= levels[static_cast<size_t>(reached[i] + 1)]) ++reached[i];
+  std::vector<std::vector<std::array<double, 4>>> curves(static_cast<size_t>(top));  // by level, of those beyond it
+  for (size_t level = 0; options_.curves && level < curves.size(); ++level) {
+    curves[level].resize(n);
+    for (size_t i = 0; i < n; ++i)
+      if (reached[i] >= static_cast<int>(level)) curves[level][i] = curve_up_to(state.networks[i], levels[level]);
+  }
   std::vector<double> by_features;  // of the pass before
   std::vector<double> left(levels.size() + 1, 0);
   for (int pass = 0; pass < 2; ++pass) {
@@ -94,28 +107,23 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
       if (reached[i] == top) final[i] = {log_error(state.networks[i].accuracy), 0};
     std::vector<double> predicted(n);
     for (int level = top - 1; level >= -1; --level) {
-      const auto row_of = [&](size_t i) {
-        std::vector<double> row;
+      const auto row_of = [&](size_t i, std::vector<double>& row) {
         if (level < 0 || by_features.empty())
-          row = features[i];
+          features_of(i, row);
         else
-          row = {by_features[i]};
-        if (level >= 0 && options_.curves) {
-          const long step = levels[static_cast<size_t>(level)];
-          const auto [best, last] = accuracies_at(state.networks[i], step);
-          row.push_back(log_error(best));
-          row.push_back(log_error(last));
-          row.push_back(log_error(accuracies_at(state.networks[i], step / 2).first));
-          if (!by_features.empty()) row.push_back(log_error(accuracies_at(state.networks[i], step / 4).first));
-        }
-        return row;
+          row.assign(1, by_features[i]);
+        if (level < 0 || !options_.curves) return;
+        const std::array<double, 4>& curve = curves[static_cast<size_t>(level)][i];
+        row.insert(row.end(), curve.begin(), curve.end() - (by_features.empty() ? 1 : 0));
       };
+      std::vector<double> row;
       Rows rows;
       std::vector<double> values;
       double uncertain = 0;
       for (size_t i = 0; i < n; ++i) {
         if (reached[i] <= level) continue;
-        rows.push_back(row_of(i));
+        row_of(i, row);
+        rows.push_back(row);
         values.push_back(final[i].mean);
         uncertain += final[i].variance;
       }
@@ -153,13 +161,16 @@ AccuracyForecast RegressionEstimator::estimate(const SearchState& state, const s
       variance += uncertain;
       left[static_cast<size_t>(level + 1)] = variance;
       for (size_t i = 0; i < n; ++i) {
-        if (level < 0 && learnt) predicted[i] = ridge[0].mean(features[i]);
+        if (level < 0 && learnt) {
+          features_of(i, row);
+          predicted[i] = ridge[0].mean(row);
+        }
         if (reached[i] != level) continue;
         const double bound = log_error(state.networks[i].accuracy);
         Normal normal;
         if (learnt) {
-          const std::vector<double> row = row_of(i);
-          normal = {ridge[0].mean(row), variance};
+          if (level >= 0) row_of(i, row);
+          normal = {level < 0 ? predicted[i] : ridge[0].mean(row), variance};
           if (!process.empty()) normal.mean += process[0].mean(row);
         } else {
           const double deviation = kUnknownDeviation * (level >= 0 ? 1 : 2);

@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 
+#include "policy/estimator_ridge.h"
 #include "policy/search_state.h"
 
 namespace sonar {
@@ -28,8 +29,9 @@ class RegressionEstimator {
     bool process = true;   // a Gaussian process on what the regressions on curves leave over
   };
   explicit RegressionEstimator(const Options& options) : options_(options) {}
-  /// All networks; latency_us: of each, may be infinite.
-  AccuracyForecast estimate(const SearchState& state, const std::vector<double>& latency_us) const;
+  /// All networks; latency_us: of each, may be infinite; network_features: theirs (estimator_latency.h).
+  AccuracyForecast estimate(const SearchState& state, const std::vector<double>& latency_us,
+                            const Rows& network_features) const;
 
  private:
   Options options_;

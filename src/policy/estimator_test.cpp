@@ -13,6 +13,41 @@ namespace {
 
 double noise(Random& random) { return random.uniform() + random.uniform() + random.uniform() - 1.5; }
 
+TEST(InverseFactor, TimesItselfIsTheInverse) {
+  constexpr size_t n = 7;
+  Random random(3);
+  std::vector<double> half(n * n), a(n * n, 0);
+  for (double& value : half) value = noise(random);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j)
+      for (size_t k = 0; k < n; ++k) a[i * n + j] += half[i * n + k] * half[j * n + k] + (i == j ? 0.1 : 0);
+  const std::vector<double> factor = inverse_factor_of(a, n);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < n; ++j) {
+      double product = 0;  // of a and factor' factor
+      for (size_t k = 0; k < n; ++k)
+        for (size_t m = 0; m < n; ++m) product += a[i * n + k] * factor[m * n + k] * factor[m * n + j];
+      EXPECT_NEAR(product, i == j ? 1 : 0, 1e-9);
+    }
+}
+
+TEST(Ridge, OneDesignServesSeveralRegressions) {
+  Rows rows;
+  std::vector<double> y, z;
+  Random random(4);
+  for (int i = 0; i < 50; ++i) {
+    rows.push_back({random.uniform(), noise(random), noise(random)});
+    y.push_back(rows.back()[0] + 0.1 * noise(random));
+    z.push_back(noise(random));
+  }
+  const auto design = std::make_shared<const RidgeDesign>(rows);
+  for (const std::vector<double>& values : {y, z}) {
+    const Ridge shared(design, values), alone(rows, values);
+    EXPECT_EQ(shared.leave_one_out(), alone.leave_one_out());
+    for (size_t i = 0; i < rows.size(); ++i) EXPECT_NEAR(shared.fitted()[i], alone.mean(rows[i]), 1e-12);
+  }
+}
+
 TEST(Ridge, FindsAStraightLine) {
   Rows rows;
   std::vector<double> y;
@@ -81,11 +116,37 @@ TEST(TunedLatency, UntunedSubgraphsFollowThoseThatAreTuned) {
   }
   state.subgraphs.push_back(subgraph("dense-c3", {{1, 8, 0}}));
   state.subgraphs.push_back(subgraph("conv-c9", {{1, INFINITY, 0}}));
-  const std::vector<double> us = fully_tuned_us(state);
+  const std::vector<double> us = LatencyEstimator(state).subgraphs_us(state);
   EXPECT_NEAR(us[0], 4, 1e-9);     // tuned in full: what was measured
   EXPECT_NEAR(us[3], 10, 0.7);     // not the default program's 20
   EXPECT_NEAR(us[8], 4, 1e-9);     // alone of its form: the usual fall
   EXPECT_TRUE(std::isinf(us[9]));  // no valid program yet
+}
+
+TEST(TunedLatency, WhatIsKeptFromEarlierStatesChangesNothing) {
+  SearchState state;
+  state.options.full_programs = 64;
+  state.feature_names = {"width"};
+  Random random(5);
+  for (size_t c = 0; c < 40; ++c) {
+    state.subgraphs.push_back(subgraph("conv-c" + std::to_string(c), {{1, c == 7 ? INFINITY : 5 + noise(random), 0}}));
+    NetworkState network;
+    network.features = {static_cast<double>(c)};
+    network.subgraphs = {{c, 1}, {c / 2, 2}};
+    state.networks.push_back(network);
+  }
+  LatencyEstimator kept(state);
+  const uint64_t print = LatencyEstimator::fingerprint(state);
+  for (int step = 0; step < 30; ++step) {
+    SubgraphState& told = state.subgraphs[static_cast<size_t>(random.below(40))];
+    told.best_us = std::min(told.best_us, 5.0) * 0.9;
+    told.curve.push_back({told.curve.back().programs + 4, told.best_us, 0});
+    if (step == 20) state.networks[3].measured_us = 17;
+    EXPECT_EQ(kept.networks_us(state, true), LatencyEstimator(state).networks_us(state, true));
+    EXPECT_EQ(LatencyEstimator::fingerprint(state), print);
+  }
+  state.networks[2].features[0] = -1;
+  EXPECT_NE(LatencyEstimator::fingerprint(state), print);
 }
 
 TEST(TunedLatency, ANetworkMeasuredAsAWholeIsAsMeasured) {
@@ -95,7 +156,7 @@ TEST(TunedLatency, ANetworkMeasuredAsAWholeIsAsMeasured) {
   state.networks[0].subgraphs = {{0, 2}, {1, 1}};
   state.networks[1].subgraphs = {{1, 1}};
   state.networks[1].measured_us = 17;
-  EXPECT_EQ(fully_tuned_networks_us(state, true), (std::vector<double>{11, 17}));
+  EXPECT_EQ(LatencyEstimator(state).networks_us(state, true), (std::vector<double>{11, 17}));
 }
 
 /// Networks whose accuracy after full training is 0.5 + 0.4 x feature; curves that are halfway after 100 of 300 steps.
@@ -126,7 +187,8 @@ void train(NetworkState& network, long steps) {
 TEST(RegressionEstimator, UntrainedNetworksFollowTheirFeatures) {
   SearchState state = line(40);
   for (size_t i = 0; i < 40; i += 2) train(state.networks[i], 300);
-  const AccuracyForecast forecast = RegressionEstimator({}).estimate(state, std::vector<double>(40, 3));
+  const AccuracyForecast forecast =
+      RegressionEstimator({}).estimate(state, std::vector<double>(40, 3), network_features(state));
   EXPECT_NEAR(forecast.networks[0].accuracy(), truth(state.networks[0]), 1e-12);  // trained in full: as observed
   EXPECT_EQ(forecast.networks[0].variance, 0);
   for (size_t i : {1, 21, 39}) {
@@ -147,7 +209,11 @@ TEST(RegressionEstimator, ANetworkIsNeverPredictedBelowWhatWasObserved) {
   lucky.curve = {{50, 0.95, 50}};
   lucky.steps = 50;
   lucky.accuracy = 0.95;
-  EXPECT_GE(RegressionEstimator({}).estimate(state, std::vector<double>(40, 3)).networks[1].accuracy(), 0.95);
+  EXPECT_GE(RegressionEstimator({})
+                .estimate(state, std::vector<double>(40, 3), network_features(state))
+                .networks[1]
+                .accuracy(),
+            0.95);
 }
 
 TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
@@ -155,8 +221,9 @@ TEST(RegressionEstimator, UnluckyDataGivesFiniteEstimates) {
   state.feature_names.clear();
   for (NetworkState& network : state.networks) network.features.clear();
   const auto all_finite = [&] {
-    const std::vector<double> latency = fully_tuned_networks_us(state, true);
-    for (const AccuracyEstimate& e : RegressionEstimator({}).estimate(state, latency).networks) {
+    const std::vector<double> latency = LatencyEstimator(state).networks_us(state, true);
+    for (const AccuracyEstimate& e :
+         RegressionEstimator({}).estimate(state, latency, network_features(state)).networks) {
       EXPECT_TRUE(std::isfinite(e.accuracy()) && std::isfinite(e.variance));
       EXPECT_GE(e.accuracy(), 0);
       EXPECT_LE(e.accuracy(), 1);

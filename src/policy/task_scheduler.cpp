@@ -17,6 +17,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kRecentWeight = 0.2;     // Ansor's alpha
 constexpr double kUsualElasticity = 0.5;  // results hardly differ between 0.3 and 0.6
 constexpr size_t kRecentBatches = 3;
+constexpr size_t kBlock = 64;  // tasks
 
 // What a batch gained; the first valid program counts as one that halved the latency.
 double decrease(double before_us, double now_us) {
@@ -35,7 +36,7 @@ TaskScheduler::TaskScheduler(std::vector<Task> tasks, SchedulerRule rule, uint64
   for (Task& task : tasks) {
     State state;
     state.kind = kinds.emplace(task.key.substr(0, task.key.find('-')), kinds.size()).first->second;
-    state.key_hash = stable_hash(task.key);
+    key_hashes_.push_back(stable_hash(task.key));
     state.task = std::move(task);
     state.history.push_back({kInfinity, 1});
     of_kind_.resize(kinds.size());
@@ -43,9 +44,8 @@ TaskScheduler::TaskScheduler(std::vector<Task> tasks, SchedulerRule rule, uint64
     states_.push_back(std::move(state));
   }
   best_throughput_.assign(kinds.size(), 0);
-  readiness_.assign(states_.size(), Readiness::no);
-  priorities_.assign(states_.size(), 0);
-  batches_.assign(states_.size(), 0);
+  priorities_.assign(states_.size(), kNotReady);
+  block_highest_.assign((states_.size() + kBlock - 1) / kBlock, kNotReady);
 }
 
 size_t TaskScheduler::checked(size_t task) const {
@@ -77,7 +77,6 @@ void TaskScheduler::tell_batch(size_t task, double best_latency_us, long program
   state.history.push_back({best_latency_us, state.history.back().programs + static_cast<double>(programs)});
   state.busy = false;
   state.exhausted = exhausted;
-  ++batches_[task];
   ++batches_told_;
   told(task);
 }
@@ -113,52 +112,70 @@ void TaskScheduler::told(size_t task) {
 }
 
 int TaskScheduler::ask() {
-  double live = 0, live_batches = 0;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    if (readiness_[i] != Readiness::invalid) continue;
+  double highest = kNotReady;
+  for (size_t b = 0; b < block_highest_.size(); ++b) {
+    if (std::isnan(block_highest_[b])) {
+      const auto begin = priorities_.begin() + static_cast<long>(b * kBlock);
+      const auto end = priorities_.begin() + static_cast<long>(std::min((b + 1) * kBlock, priorities_.size()));
+      block_highest_[b] = *std::max_element(begin, end);
+    }
+    highest = std::max(highest, block_highest_[b]);
+  }
+  std::vector<size_t> first, last;  // tasks without a valid program that come before and after all others
+  if (!invalid_.empty()) {
+    double live = 0, live_batches = 0;
     for (const State& state : states_) {  // their mean number of batches decides
       if (state.occurrences <= 0 || state.exhausted) continue;
       ++live;
       live_batches += static_cast<double>(state.history.size() - 1);
     }
-    break;
+    for (size_t i : invalid_) (static_cast<double>(batches(i)) <= live_batches / live ? first : last).push_back(i);
+    if (!first.empty()) highest = kInfinity;
   }
-  const double mean_batches = live > 0 ? live_batches / live : 0;
 
   // Batches told: the same after a replay of the tells, in any order, and after a cancelled ask.
   const uint64_t draw_seed = Random(Random(seed_)() + batches_told_)();
   int chosen = -1;
-  double highest = 0;
   uint64_t highest_draw = 0;
-  for (size_t i = 0; i < readiness_.size(); ++i) {
-    if (readiness_[i] == Readiness::no) continue;
-    double value = priorities_[i];
-    if (readiness_[i] == Readiness::invalid) value = static_cast<double>(batches_[i]) <= mean_batches ? kInfinity : -1;
-    if (chosen >= 0 && value < highest) continue;
-    const uint64_t draw = Random(draw_seed ^ states_[i].key_hash)();  // derive_seed of the key
-    if (chosen >= 0 && value == highest && draw <= highest_draw) continue;
+  const auto consider = [&](size_t i) {
+    const uint64_t draw = Random(draw_seed ^ key_hashes_[i])();  // derive_seed of the key
+    if (chosen >= 0 && (draw < highest_draw || (draw == highest_draw && static_cast<int>(i) > chosen))) return;
     chosen = static_cast<int>(i);
-    highest = value;
     highest_draw = draw;
+  };
+  for (size_t i : highest == kNotReady ? last : first) consider(i);
+  for (size_t b = 0; highest > kNotReady && b < block_highest_.size(); ++b) {
+    if (block_highest_[b] != highest) continue;
+    for (size_t i = b * kBlock; i < std::min((b + 1) * kBlock, priorities_.size()); ++i)
+      if (priorities_[i] == highest) consider(i);
   }
   if (chosen >= 0) expect(static_cast<size_t>(chosen));
   return chosen;
 }
 
 void TaskScheduler::note_priority(size_t task) {
-  const State& state = states_[task];
-  Readiness& readiness = readiness_[task];
-  if (state.occurrences <= 0 || state.busy || state.exhausted) {
-    readiness = Readiness::no;
-  } else if (state.history.size() == 1) {
-    readiness = Readiness::untried;
-    priorities_[task] = kInfinity;
-  } else if (std::isinf(state.history.back().best_us)) {
-    readiness = Readiness::invalid;
-  } else {
-    readiness = Readiness::known;
-    priorities_[task] = priority(state);
+  State& state = states_[task];
+  double now = kNotReady;
+  bool invalid = false;
+  if (state.occurrences > 0 && !state.busy && !state.exhausted) {
+    if (state.history.size() == 1)
+      now = kInfinity;
+    else if (std::isinf(state.history.back().best_us))
+      invalid = true;
+    else
+      now = priority(state);
   }
+  if (invalid && !state.invalid)
+    invalid_.push_back(task);
+  else if (!invalid && state.invalid)
+    invalid_.erase(std::find(invalid_.begin(), invalid_.end(), task));
+  state.invalid = invalid;
+  double& highest = block_highest_[task / kBlock];
+  if (now >= highest)
+    highest = now;
+  else if (priorities_[task] == highest)
+    highest = std::numeric_limits<double>::quiet_NaN();  // computed anew when it is asked for
+  priorities_[task] = now;
 }
 
 double TaskScheduler::priority(const State& state) const {

@@ -70,10 +70,10 @@ class TaskScheduler {
   };
   struct State {
     Task task;
-    size_t kind = 0;        // equal for similar tasks
-    uint64_t key_hash = 0;  // of the draw that breaks ties
+    size_t kind = 0;  // equal for similar tasks
     long occurrences = 0;
     bool busy = false, exhausted = false;
+    bool invalid = false;       // it is in `invalid_`
     std::vector<Step> history;  // [0] is the default program, then one per batch
     double gain = 0;            // paper: decrease in the last batch, microseconds; gradient: e
     double throughput = 0;      // MACs per microsecond of the best program
@@ -87,11 +87,13 @@ class TaskScheduler {
   std::vector<State> states_;
   std::vector<std::vector<size_t>> of_kind_;
   std::vector<double> best_throughput_;  // by kind
-  // What an ask looks through, kept up to date by the tells: an ask costs one pass over plain numbers.
-  enum class Readiness : char { no, untried, invalid, known };
-  std::vector<Readiness> readiness_;
-  std::vector<double> priorities_;
-  std::vector<long> batches_;
+  // What an ask looks through, kept up to date by the tells: the highest priority of each block of tasks, and the tasks
+  // of the blocks that have the highest of all.
+  static constexpr double kNotReady = -1;
+  std::vector<double> priorities_;     // by task; kNotReady: not to be asked for, or without a valid program
+  std::vector<double> block_highest_;  // NaN: to be computed anew
+  std::vector<uint64_t> key_hashes_;
+  std::vector<size_t> invalid_;  // tasks that are ready and have been tried without a valid program
   size_t live_ = 0;
   uint64_t batches_told_ = 0;
   SchedulerRule rule_;

@@ -214,6 +214,25 @@ TEST(PaperRule, PriorityIsTheLastDecreaseTimesTheOccurrences) {
   EXPECT_EQ(scheduler.ask(), 3);
 }
 
+TEST(PaperRule, OfManySubgraphsTheHighestPriorityIsAlwaysFound) {
+  constexpr size_t n = 300;
+  TaskScheduler scheduler = make_scheduler(n, SchedulerRule::paper);
+  std::vector<double> decrease(n, -1);  // of the last batch; -1: none yet
+  std::vector<double> best(n, 1000);
+  Random random(7);
+  for (int batch = 0; batch < 2000; ++batch) {
+    const int asked = scheduler.ask();
+    ASSERT_GE(asked, 0);
+    const auto i = static_cast<size_t>(asked);
+    const auto untried = std::count(decrease.begin(), decrease.end(), -1.0);
+    EXPECT_EQ(decrease[i], untried > 0 ? -1 : *std::max_element(decrease.begin(), decrease.end())) << batch;
+    const double now = best[i] * (1 - 0.5 * random.uniform());
+    decrease[i] = best[i] - now;
+    best[i] = now;
+    scheduler.tell_batch(i, now, 4, false);
+  }
+}
+
 TEST(PaperRule, WhenNothingImprovesAllAreTriedAtRandom) {
   TaskScheduler scheduler = make_scheduler(5, SchedulerRule::paper);
   std::vector<int> asked;
