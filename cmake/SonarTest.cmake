@@ -1,7 +1,7 @@
 # sonar_test(NAME label SOURCES... LIBRARIES... [ALONE FILTER] [TIMEOUT s]): one GoogleTest executable, each test a CTest
 # test. Labels: unit, end_to_end, error, fuzz, performance.
 # Under `ctest -j` (scripts/test) each test has a core: end_to_end and error tests are told which (tests/command.h). Those
-# that match ALONE (a GoogleTest filter) run beside no other: they compare times, or need two cores.
+# that match ALONE (a GoogleTest filter) run beside no other: they compare times, need two cores, or mount disks.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
