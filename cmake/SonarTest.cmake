@@ -1,10 +1,12 @@
-# sonar_test(NAME label SOURCES... LIBRARIES...): one GoogleTest executable, each test a CTest test.
-# Labels: unit, end_to_end, error, fuzz, performance.
+# sonar_test(NAME label SOURCES... LIBRARIES... [ALONE FILTER] [TIMEOUT s]): one GoogleTest executable, each test a CTest
+# test. Labels: unit, end_to_end, error, fuzz, performance.
+# Under `ctest -j` (scripts/test) each test has a core: end_to_end and error tests are told which (tests/command.h). Those
+# that match ALONE (a GoogleTest filter) run beside no other: they compare times, need two cores, or mount disks.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 
 function(sonar_test name label)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT;ALONE" "SOURCES;LIBRARIES" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
@@ -14,6 +16,12 @@ function(sonar_test name label)
   target_compile_definitions(${name} PRIVATE SONAR_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}"
                              SONAR_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # Listing the tests loads LibTorch, which takes longer than the usual 5 s from a cold disk.
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}."
-                       PROPERTIES LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+  set(discovery DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}.")
+  set(properties LABELS ${label} TIMEOUT ${ARG_TIMEOUT})
+  if(NOT ARG_ALONE STREQUAL "*")
+    gtest_discover_tests(${name} ${discovery} TEST_FILTER "*-${ARG_ALONE}" PROPERTIES ${properties} RESOURCE_GROUPS cores:1)
+  endif()
+  if(ARG_ALONE)
+    gtest_discover_tests(${name} ${discovery} TEST_FILTER "${ARG_ALONE}" PROPERTIES ${properties} RUN_SERIAL TRUE)
+  endif()
 endfunction()

@@ -84,7 +84,8 @@ TEST_F(BadInput, BudgetBelowTheDefaultPrograms) {
 
 TEST_F(BadInput, ARefusedRunTakesTheMendedConfiguration) {
   refused(2, {"search.programs"}, {"search.programs=3"});
-  const ProcessResult mended = sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.epochs=2"});
+  const ProcessResult mended =
+      sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.epochs=2", "search.programs=60"});
   EXPECT_EQ(mended.exit_code, 0) << mended.err;
 }
 

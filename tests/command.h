@@ -23,7 +23,15 @@ std::string source_path(const std::string& relative);
 /// Runs `sonar ARGUMENTS...` to its end.
 ProcessResult sonar(const std::vector<std::string>& arguments, const std::string& working_folder = "");
 
-/// A search of seconds: four small networks, the bundled images, counted budgets. `programs` is the tuning budget.
+/// Overrides that keep a run to the core that ctest has given this test (`ctest -j` with a list of cores); without one
+/// nothing, and a run has the cores of its configuration.
+std::vector<std::string> own_core();
+
+/// Override that has tests/fake_tuner.py tune, which compiles and measures nothing: for what tuning decides nothing of.
+std::string fake_tuner(const std::string& arguments = "");
+
+/// A search of seconds: four small networks, the bundled images, counted budgets. `programs` is the tuning budget. On
+/// the test's own core, or else on two, both of which compile.
 std::string tiny_configuration(int programs);
 
 }  // namespace sonar::test

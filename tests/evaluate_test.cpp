@@ -34,20 +34,20 @@ ProcessResult search(const Folder& folder, const std::string& run, std::vector<s
 
 TEST(Trace, ReplayingARunsOwnCurvesReproducesItsDecisions) {
   const Folder folder("replay-own");
-  folder.write("tiny.toml", tiny_configuration(400));
+  folder.write("tiny.toml", tiny_configuration(200));
   const ProcessResult result = search(folder, "run", kIndependent);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const ProcessResult written = sonar({"trace", folder / "run", "--out", folder / "trace"});
   ASSERT_EQ(written.exit_code, 0) << written.err;
   EXPECT_NE(written.out.find("were not trained and tuned in full"), std::string::npos) << written.out;
 
-  // The same counted budgets: 10 epochs of 8 steps, 400 programs.
+  // The same counted budgets: 10 epochs of 8 steps, 200 programs.
   const Trace trace = with_counted_costs(read_trace(folder / "trace"), 8);
   ReplaySetup setup;
   setup.steps_per_epoch = 8;
   setup.minimum_slice = 0.5;
   setup.train_budget_s = 80;
-  setup.tune_budget_s = 400;
+  setup.tune_budget_s = 200;
   const Truth truth(trace);
   const ReplayRun replayed = replay(trace, truth, setup, 3);
 
@@ -74,7 +74,7 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
   const Folder folder("trace-brute");
   folder.write("tiny.toml", tiny_configuration(0));
   std::vector<std::string> more = kIndependent;
-  more.insert(more.end(), {"search.algorithm=brute-force", "search.epochs=0", "search.full_programs=6"});
+  more.insert(more.end(), {"search.algorithm=brute-force", "search.epochs=0", "search.full_programs=4"});
   const ProcessResult result = search(folder, "run", more);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const ProcessResult written = sonar({"trace", folder / "run", "--out", folder / "trace"});
@@ -86,11 +86,12 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
   ASSERT_EQ(trace.networks.size(), 4u);
   for (const Trace::Network& network : trace.networks) {
     EXPECT_EQ(network.training.rows.back().epoch, 4);
+    EXPECT_EQ(network.training.rows[1].epoch, 0.5);  // of 8 steps, of which a slice has 4 at least
     EXPECT_DOUBLE_EQ(network.chance, 0.1);
     EXPECT_GE(network.test_accuracy, 0);
   }
   for (const Trace::Subgraph& subgraph : trace.subgraphs) {
-    EXPECT_LE(subgraph.tuning.full_programs(), 6);
+    EXPECT_LE(subgraph.tuning.full_programs(), 4);
     EXPECT_GT(subgraph.macs + 1, 0);
   }
   for (const char* algorithm : {"pareto", "random", "brute-force", "proxy-flops", "proxy-untuned"}) {
@@ -107,7 +108,7 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
   }
 
   // The same run as the truth of a comparison, and a search of the same networks beside it.
-  const ProcessResult searched = search(folder, "real", {"search.programs=200"});
+  const ProcessResult searched = search(folder, "real", {"search.programs=100"});
   ASSERT_EQ(searched.exit_code, 0) << searched.err;
   const ProcessResult compared = sonar({"compare", folder / "run", folder / "real", "--algorithms", "pareto,random",
                                         "--speedups", "2", "--seeds", "3", "--out", folder / "cmp", "--json"});
@@ -158,7 +159,7 @@ TEST(Trace, OfABruteForceReplaysEveryAlgorithm) {
 
 TEST(Trace, CurvesThatDependOnTheOrderAreRefused) {
   const Folder folder("trace-order");
-  folder.write("tiny.toml", tiny_configuration(120));
+  folder.write("tiny.toml", tiny_configuration(60));
   const ProcessResult result = search(folder, "run", {"search.epochs=4", "search.candidates=2"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const ProcessResult refused = sonar({"trace", folder / "run", "--out", folder / "trace"});
@@ -173,7 +174,7 @@ TEST(Trace, CurvesThatDependOnTheOrderAreRefused) {
 
 TEST(Proxies, SearchTunesTheirFrontOnly) {
   const Folder folder("proxy");
-  folder.write("tiny.toml", tiny_configuration(160));
+  folder.write("tiny.toml", tiny_configuration(100));
   const ProcessResult result = search(folder, "run", {"search.algorithm=proxy-untuned", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const RunStore store(folder / "run", RunStore::Mode::read_only);

@@ -32,7 +32,7 @@ class ProxyCommands : public testing::Test {
   /// The command: its calls are listed in FOLDER/calls, each file is kept, and a network's milliseconds are the
   /// thousands of bytes of its file. When the file FOLDER/fault is there, the third call runs it instead.
   ProxyCommands() : folder(std::string("proxies-") + testing::UnitTest::GetInstance()->current_test_info()->name()) {
-    folder.write("tiny.toml", tiny_configuration(160));
+    folder.write("tiny.toml", tiny_configuration(100));
     folder.write("command", "cd '" + folder.path +
                                 "'\necho \"$1\" >> calls\ncp \"$1\" kept/\n"
                                 "if [ -e fault ] && [ $(wc -l < calls) = 3 ]; then . ./fault; fi\n"
@@ -46,9 +46,7 @@ class ProxyCommands : public testing::Test {
                                           "--out",
                                           folder / "run",
                                           "search.algorithm=" + algorithm,
-                                          "search.proxy=sh '" + (folder / "command") + "'",
-                                          "compile.cores=[0]",
-                                          "device.cores=[0]"};
+                                          "search.proxy=sh '" + (folder / "command") + "'"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
   }
@@ -102,13 +100,13 @@ TEST_F(ProxyCommands, RankNetworksOfWhichTheFrontIsTuned) {
 
 TEST_F(ProxyCommands, ACommandThatFailsEndsTheRunWhichGoesOnWhereItStopped) {
   folder.write("fault", "echo the phone is off >&2\nexit 4\n");
-  const ProcessResult failed = sonar(search());
+  const ProcessResult failed = sonar(search("proxy-command", {fake_tuner()}));
   EXPECT_EQ(failed.exit_code, 3) << failed.err;
   EXPECT_NE(failed.err.find("it exited with code 4: the phone is off"), std::string::npos) << failed.err;
   EXPECT_NE(failed.err.find("nothing measured is lost"), std::string::npos) << failed.err;
   EXPECT_EQ(RunStore(folder / "run", RunStore::Mode::read_only).proxies().size(), 2u);
   EXPECT_FALSE(fs::is_empty(folder / "run/work/proxy"));  // to try it by hand
-  const ProcessResult result = sonar(search());
+  const ProcessResult result = sonar(search("proxy-command", {fake_tuner()}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   expect_all_asked_once_but_one_twice();
 }
@@ -117,7 +115,7 @@ TEST_F(ProxyCommands, AKilledRunAsksForNoNetworkAgain) {
   folder.write("fault", "touch hanging\nsleep 600\n");
   ProcessOptions options;
   options.command = {sonar_executable()};
-  for (const std::string& argument : search()) options.command.push_back(argument);
+  for (const std::string& argument : search("proxy-command", {fake_tuner()})) options.command.push_back(argument);
   options.stderr_path = folder / "log";
   {
     ChildProcess process(options);
@@ -126,14 +124,14 @@ TEST_F(ProxyCommands, AKilledRunAsksForNoNetworkAgain) {
     ASSERT_FALSE(process.poll()) << contents(folder / "log");
     ::kill(process.pid(), SIGKILL);
   }
-  const ProcessResult result = sonar(search());
+  const ProcessResult result = sonar(search("proxy-command", {fake_tuner()}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   expect_all_asked_once_but_one_twice();
 }
 
 TEST_F(ProxyCommands, OfABruteForceAreInItsTraceOnWhichProxiesAreReplayed) {
   const ProcessResult result =
-      sonar(search("brute-force", {"search.epochs=0", "search.programs=0", "search.full_programs=4",
+      sonar(search("brute-force", {"search.epochs=0", "search.programs=0", "search.full_programs=3",
                                    "search.transfer=false", "search.cost_model=false"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const ProcessResult written = sonar({"trace", folder / "run", "--out", folder / "trace"});

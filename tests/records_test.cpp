@@ -21,6 +21,7 @@ namespace {
 using nlohmann::json;
 
 constexpr auto kSmall = "mobilenetv3-r8-w0.50-e2-k33333-d11111";
+constexpr int kPrograms = 40;  // of a tune: two of most subgraphs
 constexpr auto kWide = "mobilenetv3-r8-w1.00-e2-k33333-d11111";
 
 class Records : public testing::Test {
@@ -30,7 +31,7 @@ class Records : public testing::Test {
   }
 
   std::vector<std::string> tune_arguments(const std::string& network, const std::string& out,
-                                          const std::vector<std::string>& more = {}, int programs = 60) const {
+                                          const std::vector<std::string>& more = {}, int programs = kPrograms) const {
     std::vector<std::string> arguments{"tune",
                                        folder / "tiny.toml",
                                        "--arch",
@@ -46,7 +47,7 @@ class Records : public testing::Test {
     return arguments;
   }
   json tune(const std::string& network, const std::string& out, const std::vector<std::string>& more = {},
-            int programs = 60) const {
+            int programs = kPrograms) const {
     const ProcessResult result = sonar(tune_arguments(network, out, more, programs));
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return result.exit_code == 0 ? json::parse(result.out) : json();
@@ -87,7 +88,7 @@ class Records : public testing::Test {
 
 TEST_F(Records, TheSecondTuneAnswersFromThem) {
   const json first = tune(kSmall, "first");
-  EXPECT_EQ(first.at("programs").get<long>(), 60);
+  EXPECT_EQ(first.at("programs").get<long>(), kPrograms);
   EXPECT_EQ(first.at("subgraphs_from_records").get<long>(), 0);
   expect_exactly({"first"});
 
@@ -95,7 +96,7 @@ TEST_F(Records, TheSecondTuneAnswersFromThem) {
   const long subgraphs = static_cast<long>(second.at("subgraphs").size());
   EXPECT_EQ(second.at("programs").get<long>(), 0);
   EXPECT_EQ(second.at("subgraphs_from_records").get<long>(), subgraphs);
-  EXPECT_EQ(second.at("earlier_programs").get<long>(), 60);
+  EXPECT_EQ(second.at("earlier_programs").get<long>(), kPrograms);
   // The best known programs of each, the default one among them, are measured again in this run's context: four at
   // most.
   const RunStore store(folder / "second", RunStore::Mode::read_only);
@@ -132,7 +133,7 @@ TEST_F(Records, TheSecondTuneAnswersFromThem) {
   EXPECT_TRUE(std::filesystem::exists(folder / "third/report.html"));
 
   // A larger budget than the library's is tuned for; the same subgraphs of another network are not tuned again.
-  EXPECT_GT(tune(kSmall, "fourth", {}, 80).at("programs").get<long>(), 0);
+  EXPECT_GT(tune(kSmall, "fourth", {}, 60).at("programs").get<long>(), 0);
   const json wide = tune(kWide, "wide");
   long shared = 0, programs = 0;
   for (const json& subgraph : wide.at("subgraphs")) {
@@ -147,7 +148,7 @@ TEST_F(Records, TheSecondTuneAnswersFromThem) {
   EXPECT_GT(shared, 0);
   const long missing = static_cast<long>(wide.at("subgraphs").size()) - shared;
   EXPECT_NEAR(static_cast<double>(programs),
-              60.0 * static_cast<double>(missing) / static_cast<double>(wide.at("subgraphs").size()), 1);
+              1.0 * kPrograms * static_cast<double>(missing) / static_cast<double>(wide.at("subgraphs").size()), 1);
 
   // What is not there cannot be answered.
   const ProcessResult refused =
@@ -170,7 +171,7 @@ TEST_F(Records, AnotherIdentityIsSaidAndNotUsed) {
   ASSERT_EQ(imported.exit_code, 0) << imported.err;
 
   const json second = tune(kSmall, "second");
-  EXPECT_EQ(second.at("programs").get<long>(), 60);
+  EXPECT_EQ(second.at("programs").get<long>(), kPrograms);
   EXPECT_EQ(second.at("subgraphs_from_records").get<long>(), 0);
   EXPECT_TRUE(event("second", "records of Halide 7 are not used by " + compiler));
   EXPECT_TRUE(RunStore(folder / "second", RunStore::Mode::read_only).earlier().empty());
@@ -227,22 +228,22 @@ TEST_F(Records, TwoRunsShareOneLibraryAtTheSameTime) {
 
 TEST_F(Records, ASearchStartsFromThemAndAddsItsOwn) {
   tune(kSmall, "tune");
-  folder.write("search.toml", tiny_configuration(120));
+  folder.write("search.toml", tiny_configuration(80));
   const ProcessResult result =
       sonar({"search", folder / "search.toml", "--out", folder / "search", "search.records=" + library()});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const RunStore store(folder / "search", RunStore::Mode::read_only);
-  EXPECT_EQ(store.earlier().size(), 60u);
+  EXPECT_EQ(store.earlier().size(), size_t{kPrograms});
   for (const EarlierSubgraphRow& row : store.earlier_subgraphs()) EXPECT_FALSE(row.answered);
   expect_exactly({"tune", "search"});
 }
 
 TEST_F(Records, ALibraryThatCannotBeWrittenCostsAWarning) {
   const json result = tune(kSmall, "run", {"search.records=/proc/nowhere/records.db"});
-  EXPECT_EQ(result.at("programs").get<long>(), 60);
+  EXPECT_EQ(result.at("programs").get<long>(), kPrograms);
   EXPECT_TRUE(event("run", "/proc/nowhere cannot be made"));
   // Later, with another library, it is given all that the run has.
-  EXPECT_EQ(tune(kSmall, "run").at("programs").get<long>(), 60);
+  EXPECT_EQ(tune(kSmall, "run").at("programs").get<long>(), kPrograms);
   expect_exactly({"run"});
 }
 

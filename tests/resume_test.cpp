@@ -16,7 +16,7 @@
 namespace sonar::test {
 namespace {
 
-constexpr int kPrograms = 300, kKills = 20;
+constexpr int kPrograms = 160, kKills = 20;
 
 struct Contents {
   std::map<std::pair<long, int>, std::string> programs;
@@ -42,7 +42,7 @@ bool kill_at_random(const Folder& folder, const std::string& run, Random& random
   options.command = {sonar_executable(), "search", folder / "tiny.toml", "--out", run};
   options.stderr_path = folder / "log";
   ChildProcess process(options);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(0.2 + 3.5 * random.uniform());
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(0.2 + 2.5 * random.uniform());
   while (std::chrono::steady_clock::now() < end) {
     if (const std::optional<ProcessResult> ended = process.poll()) {
       std::ifstream log(folder / "log");

@@ -98,7 +98,7 @@ TEST(Search, NetworksInheritWeightsAndTheScheduleFollowsTheSlices) {
   const Folder folder("inherit");
   folder.write("tiny.toml", tiny_configuration(60));
   const auto accuracies = [&](const std::string& run, const std::vector<std::string>& overrides) {
-    std::vector<std::string> arguments = {"search", folder / "tiny.toml", "--out", folder / run};
+    std::vector<std::string> arguments = {"search", folder / "tiny.toml", "--out", folder / run, fake_tuner()};
     arguments.insert(arguments.end(), overrides.begin(), overrides.end());
     const ProcessResult result = sonar(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -150,7 +150,7 @@ TEST(Search, ThresholdThatNoNetworkReachesIsSaid) {
   // Below what any machine reaches, but not below the bound of a device of such a peak.
   const ProcessResult result =
       sonar({"search", folder / "tiny.toml", "--out", folder / "run", "search.algorithm=threshold",
-             "search.threshold_ms=0.000001", "device.peak_gflops=1e9", "search.epochs=4"});
+             "search.threshold_ms=0.000001", "device.peak_gflops=1e9", "search.epochs=4", fake_tuner()});
   EXPECT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("no network reaches 1e-06 ms; the fastest is mobilenetv3-"), std::string::npos)
       << result.out;
@@ -210,8 +210,12 @@ TEST(Examples, SpaceOfEachIsDescribed) {
 
 TEST(Examples, QuickstartRunsOnASmallerBudget) {
   const Folder folder("quickstart");
-  const ProcessResult result = sonar({"search", source_path("examples/01-quickstart.toml"), "--out", folder / "run",
-                                      "search.time=60s", "search.candidates=2", "train.epochs=1"});
+  std::vector<std::string> arguments = {"search",          source_path("examples/01-quickstart.toml"),
+                                        "--out",           folder / "run",
+                                        "search.time=40s", "search.candidates=2",
+                                        "train.epochs=1"};
+  for (const std::string& core : own_core()) arguments.push_back(core);
+  const ProcessResult result = sonar(arguments);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.out.find("Brute force would have cost"), std::string::npos) << result.out;
   EXPECT_NE(result.out.find("report: " + (folder / "run/report.html")), std::string::npos) << result.out;
@@ -220,9 +224,17 @@ TEST(Examples, QuickstartRunsOnASmallerBudget) {
 TEST(Examples, ThresholdRunsOnASmallerBudget) {
   const Folder folder("threshold-example");
   // A limit that every network reaches on any machine: the answer is then the most accurate one.
-  const ProcessResult result =
-      sonar({"search", source_path("examples/02-threshold.toml"), "--out", folder / "run", "--json", "search.epochs=2",
-             "search.programs=250", "search.candidates=3", "search.threshold_ms=10000"});
+  std::vector<std::string> arguments = {"search",
+                                        source_path("examples/02-threshold.toml"),
+                                        "--out",
+                                        folder / "run",
+                                        "--json",
+                                        "search.epochs=2",
+                                        "search.programs=150",
+                                        "search.candidates=3",
+                                        "search.threshold_ms=10000"};
+  for (const std::string& core : own_core()) arguments.push_back(core);
+  const ProcessResult result = sonar(arguments);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const json front = json::parse(result.out);
   double best = -1, answer = -1;

@@ -25,9 +25,7 @@ class OutsideTuner : public testing::Test {
   OutsideTuner() : folder(std::string("tuner-") + testing::UnitTest::GetInstance()->current_test_info()->name()) {
     folder.write("tiny.toml", tiny_configuration(160));
   }
-  static std::string tuner(const std::string& arguments = "") {
-    return "search.tuner=python3 '" + source_path("tests/fake_tuner.py") + "' " + arguments;
-  }
+  static std::string tuner(const std::string& arguments = "") { return fake_tuner(arguments); }
   std::vector<std::string> tune(const std::string& tuner, const std::vector<std::string>& more = {}) const {
     std::vector<std::string> arguments = {"tune",   folder / "tiny.toml", "--arch", kNetwork, "--out", folder / "run",
                                           "--json", "data.classes=10",    tuner};

@@ -136,8 +136,16 @@ def fast_epsilon_net(points, dim=None):
     return ranks
 
 
+def epoch_rows(trace, network):
+    """The rows of its curve at whole epochs, and the last: after an epoch a trainer reports. Rows in between are for
+    those who stop in between. A curve without whole epochs is in units of its own: all its rows."""
+    epochs = trace.epochs[network][1:]
+    rows = [i + 1 for i, epoch in enumerate(epochs) if epoch == round(epoch) or i + 1 == len(epochs)]
+    return rows if len(rows) > 1 else list(range(1, len(epochs) + 1))
+
+
 def moasha(replay, seed, priority=None, workers=8):
-    """MOASHA with its default settings (rungs at 1, 3, 9, ... rows), `workers` trials at a time."""
+    """MOASHA with its default settings (rungs at 1, 3, 9, ... epochs), `workers` trials at a time."""
     logging.disable(logging.WARNING)
     from syne_tune.backend.trial_status import Trial
     from syne_tune.optimizer.scheduler import SchedulerDecision
@@ -147,8 +155,10 @@ def moasha(replay, seed, priority=None, workers=8):
     non_dominated_priority.compute_epsilon_net = fast_epsilon_net
     np.random.seed(seed)  # the scheduler draws from the global generator
     trace = replay.trace
-    scheduler = MOASHA(config_space={"network": 0}, metrics=["error", "latency"], time_attr="row",
-                       max_t=max(len(e) for e in trace.epochs) - 1, multiobjective_priority=priority)
+    reports = [epoch_rows(trace, i) for i in range(len(trace.networks))]
+    scheduler = MOASHA(config_space={"network": 0}, metrics=["error", "latency"], time_attr="epoch",
+                       max_t=max(len(r) for r in reports), multiobjective_priority=priority)
+    reported = np.zeros(len(trace.networks), dtype=int)
     order = [int(i) for i in np.random.default_rng(seed).permutation(len(trace.networks))]
     running = []
 
@@ -156,24 +166,25 @@ def moasha(replay, seed, priority=None, workers=8):
         if order and replay.default_programs(order[-1]):
             network = order.pop()
             scheduler.on_trial_add(Trial(network, {"network": network}, None))
-            heapq.heappush(running, (now + trace.train_seconds[network][1], network))
+            heapq.heappush(running, (now + trace.train_seconds[network][reports[network][0]], network))
 
     for _ in range(workers):
         start(0.0)
     while running:
         now, network = heapq.heappop(running)
-        row, last = replay.row[network] + 1, len(trace.epochs[network]) - 1
+        row, last = reports[network][reported[network]], reports[network][-1]
         if not replay.train(network, row):
             continue  # this trial cannot be paid further; a cheaper one that runs may be
         replay.keep_pace(network)
+        reported[network] += 1
         best = float(trace.accuracy[network][1:row + 1].max())
-        result = {"error": 1 - best, "latency": replay.latency(network), "row": row}
+        result = {"error": 1 - best, "latency": replay.latency(network), "epoch": int(reported[network])}
         if result["latency"] == math.inf:  # no valid program: given up at once
             start(now)
             continue
         decision = scheduler.on_trial_result(Trial(network, {"network": network}, None), result)
         if decision == SchedulerDecision.CONTINUE and row < last:
-            step = trace.train_seconds[network][row + 1] - trace.train_seconds[network][row]
+            step = trace.train_seconds[network][reports[network][reported[network]]] - trace.train_seconds[network][row]
             heapq.heappush(running, (now + step, network))
         else:
             start(now)
@@ -185,12 +196,13 @@ def moasha_corrected(replay, seed):
 
 
 def accuracy_halving(replay, seed, eta=3):
-    """Synchronous successive halving on accuracy: levels at 1/27, 1/9, 1/3 and all of training. As many networks start as the ledger pays;
-    if it pays more than all, later levels keep more. The tuning ledger is spent at the end, on the finalists."""
+    """Synchronous successive halving on accuracy: levels at 1/27, 1/9, 1/3 and all of training, by the nearest rows. As many networks start as the
+    ledger pays; if it pays more than all, later levels keep more. The tuning ledger is spent at the end, on the finalists."""
     trace = replay.trace
-    last = max(len(e) for e in trace.epochs) - 1
-    levels = sorted({max(1, round(last / eta ** k)) for k in range(4)})
-    mean = trace.train_full.mean() / last
+    grid = max(trace.epochs, key=len)
+    rows = sorted({1 + int(np.abs(grid[1:] - grid[-1] / eta ** k).argmin()) for k in range(4)})
+    levels = grid[rows]
+    mean = trace.train_full.mean() / grid[-1]
 
     def cost(start, ratio):
         return sum(mean * max(1, start / ratio ** k) * (level - before)
@@ -201,9 +213,9 @@ def accuracy_halving(replay, seed, eta=3):
     while n == len(trace.networks) and ratio > 1 and cost(n, ratio - 0.01) <= replay.train_budget:
         ratio -= 0.01
     alive = [int(i) for i in np.random.default_rng(seed).permutation(len(trace.networks))[:n]]
-    for k, level in enumerate(levels):
+    for k, row in enumerate(rows):
         alive = alive[:max(1, round(n / ratio ** k))]
-        alive = [i for i in alive if replay.train(i, level)] or alive
+        alive = [i for i in alive if replay.train(i, row)] or alive
         seen = replay.accuracies()
         alive.sort(key=lambda i: -seen[i] if not math.isnan(seen[i]) else 0)
     finalists = [i for i in alive if replay.default_programs(i)]

@@ -80,7 +80,7 @@ struct DeviceOptions {
   std::vector<int> cores;  // programs run on the first `threads`; empty: not pinned
   int threads = 1;
   std::vector<int> link_cores;   // the linker runs on these; empty: on `cores`, between programs
-  std::string compiler = "c++";  // compiles (once per work folder) and links the runner; may hold arguments
+  std::string compiler = "c++";  // links the runner; may hold arguments. Any other than this build's compiles it first
   std::string work_folder;       // for runner executables and data; made when missing
   std::string runtime_object;    // Halide's standalone runtime for the target; empty: not linked
   std::string halide_include;    // folder of HalideRuntime.h

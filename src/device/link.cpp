@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "device/batch_file.h"
+#include "device/runner_object.h"
 #include "device/runner_sources.h"
 #include "model/error.h"
 #include "process/process.h"
@@ -81,7 +82,7 @@ RunnerLinker::RunnerLinker(const DeviceOptions& options) : options_(options), co
 }
 
 std::string RunnerLinker::runner_object() {
-  std::vector<std::string> flags = {"-std=c++17", "-O2", "-fno-exceptions", "-fno-rtti"};
+  const std::vector<std::string> flags = split_words(RUNNER_FLAGS);
   uint64_t hash = 0xcbf29ce484222325u;
   hash_in(hash, options_.compiler);
   for (const std::string& flag : flags) hash_in(hash, flag);
@@ -91,13 +92,19 @@ std::string RunnerLinker::runner_object() {
   const std::string folder = fmt::format("{}/runner-{:016x}", options_.work_folder, hash);
   const std::string object = folder + "/runner.o";
   if (fs::exists(object)) return object;
+  // Written under a name of its own and renamed: other processes may share the work folder.
+  const std::string temporary = fmt::format("{}/runner-{}.o", folder, getpid());
+  if (is_builds_compiler(options_.compiler)) {
+    fs::create_directories(folder);
+    write_file(temporary, {built_runner_object()});
+    fs::rename(temporary, object);
+    return object;
+  }
   for (size_t i = 0; i < runner_source_count; ++i) {
     const fs::path path = fs::path(folder) / runner_sources[i].path;
     fs::create_directories(path.parent_path());
     write_file(path, {runner_sources[i].text});
   }
-  // Written under a name of its own and renamed: other processes may share the work folder.
-  const std::string temporary = fmt::format("{}/runner-{}.o", folder, getpid());
   std::vector<std::string> command = compiler_;
   command.insert(command.end(), flags.begin(), flags.end());
   command.insert(command.end(), {"-I", folder, "-I", options_.halide_include, "-c",

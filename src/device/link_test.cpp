@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "device/runner_object.h"
 #include "device/test_kernels.h"
 #include "model/error.h"
 
@@ -120,6 +121,14 @@ TEST_F(Link, AMissingOrUnfitCompilerIsNamedWithTheRemedy) {
   EXPECT_NE(complaint(options).find("HalideRuntime.h: No such file"), std::string::npos) << complaint(options);
   options.compiler = " ";
   EXPECT_THROW(complaint(options), UserError);
+}
+
+TEST(BuiltRunner, IsUsedWithTheCompilerThatMadeItOnly) {
+  EXPECT_EQ(built_runner_object().substr(0, 4),
+            "\x7f"
+            "ELF");
+  for (const char* other : {"", "false", "sonar-no-such-c++", "/no/such/c++", "c++ -DNDEBUG"})
+    EXPECT_FALSE(is_builds_compiler(other)) << other;
 }
 
 TEST_F(Link, ARuntimeThatDoesNotLinkIsTheToolchainsFault) {

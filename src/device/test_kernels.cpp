@@ -9,7 +9,6 @@
 #include <map>
 #include <stdexcept>
 
-#include "device/link.h"
 #include "device/random_values.h"
 #include "process/process.h"
 
@@ -80,18 +79,6 @@ int {}_argv(void **args) {{
 DeviceOptions test_device_options(const std::string& work_folder) {
   DeviceOptions options;
   options.halide_include = HALIDE_INCLUDE;
-  options.work_folder = TEST_RUNNER_FOLDER;
-  if (static bool compiled = false; !compiled) {
-    fs::create_directories(TEST_RUNNER_FOLDER);
-    RunnerLinker(options).link({}, {}, shared_folder().file("empty"));
-    compiled = true;
-  }
-  for (const auto& entry : fs::directory_iterator(TEST_RUNNER_FOLDER)) {
-    if (!fs::exists(entry.path() / "runner.o")) continue;
-    const fs::path to = fs::path(work_folder) / entry.path().filename();
-    fs::create_directories(to);
-    fs::copy_file(entry.path() / "runner.o", to / "runner.o", fs::copy_options::skip_existing);
-  }
   options.work_folder = work_folder;
   return options;
 }

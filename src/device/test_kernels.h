@@ -30,7 +30,7 @@ std::string kernel_object(const std::string& name, const std::string& body);
 /// Compiles C source text as it is.
 std::string c_object(const std::string& source);
 
-/// The work folder is made, and given a runner that was compiled before where there is one, for that takes a second.
+/// The work folder is made when it is first used.
 DeviceOptions test_device_options(const std::string& work_folder);
 
 BufferSpec random_buffer(std::vector<int> extents, uint64_t seed);

@@ -276,8 +276,8 @@ void write_run(const std::string& folder, bool finished) {
     store.put_results({{"small", {0.45, 12}, true}, {"large", {0.85, 124}, true}});
     store.put_value("finished", "1");
   } else {
-    store.put_decisions({{0, "large", {0.85, 124}, 0, true, ""},
-                         {0, "small", {0.45, 12}, 0, true, ""},
+    store.put_decisions({{0, "large", {0.95, 90}, 0, true, ""},  // as expected, not as observed
+                         {0, "small", {0.5, 10}, 0, true, ""},
                          {0, "stranger", {0.3, 36}, 1, false, ""}},
                         10);
   }
@@ -303,6 +303,32 @@ TEST(RunOutcome, HasBothSidesOnOneClock) {
   }
   EXPECT_DOUBLE_EQ(outcome.train_s, 155);
   EXPECT_NEAR(outcome.tune_s, 9, 1e-12);
+}
+
+TEST(RunOutcome, WhatAnUnfinishedRunReturnsIsAsObserved) {
+  const TraceFolder folder;
+  write_run(folder.path, false);
+  {  // kept for what is expected of it, but never trained
+    RunStore store(folder.path, RunStore::Mode::create_or_open);
+    auto networks = store.networks();
+    networks.push_back(networks.back());
+    networks.back().name = "hopeful";
+    store.put_networks(networks);
+    RoundRow round;
+    round.round = 1;
+    round.networks = {"hopeful"};
+    round.to_steps = {0};
+    store.put_round(round);
+    store.put_decisions({{1, "hopeful", {0.99, 5}, 0, true, ""}}, 11);
+  }
+  const RunOutcome outcome = read_outcome(folder.path);
+  ASSERT_EQ(outcome.candidates.size(), 4u);
+  ASSERT_EQ(outcome.returned.size(), 2u);
+  for (const RunOutcome::Returned& network : outcome.returned) {
+    const bool large = outcome.candidates[network.candidate].name == "large";
+    EXPECT_EQ(network.objectives.accuracy, large ? 0.85 : 0.45);
+    EXPECT_EQ(network.objectives.latency_us, large ? 124 : 12);
+  }
 }
 
 TEST(Compare, ARealRunIsJudgedByTheTruthBeforeIt) {

@@ -92,8 +92,10 @@ RunOutcome read_outcome(const std::string& folder) {
   if (results.empty()) {
     std::map<size_t, DecisionRow> last;
     for (const DecisionRow& row : store.decisions()) last[place.at(row.network)] = row;
+    // As observed: a decision may rest on what its algorithm expects (sonar+) or on a proxy of latency.
     for (const auto& [i, row] : last)
-      if (row.kept) outcome.returned.push_back({i, row.objectives, false});
+      if (row.kept && accuracy[i] >= 0)
+        outcome.returned.push_back({i, {accuracy[i], outcome.candidates[i].latency_us}, false});
     mark_answers(outcome.returned);
   }
   return outcome;

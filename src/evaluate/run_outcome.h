@@ -33,10 +33,10 @@ struct RunOutcome {
 
   struct Returned {
     size_t candidate = 0;
-    Objectives objectives;  // as the run states them
+    Objectives objectives;  // as the run states them, or observed so far
     bool answer = false;    // on its front
   };
-  /// Its results; while it has none, what its last decided round kept.
+  /// Its results; while it has none, what its last decided round kept and has trained.
   std::vector<Returned> returned;
 };
 

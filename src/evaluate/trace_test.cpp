@@ -61,6 +61,23 @@ TEST(Csv, LinesLongerThanABlockAreRead) {
   EXPECT_EQ(rows, 3);
 }
 
+TEST(Trace, RowsMayStandWithinAnEpoch) {
+  const TraceFolder folder;
+  test::write_hand_made(folder);
+  folder.write(
+      "training.csv",
+      "network,epoch,val_accuracy,seconds\nsmall,0.25,0.11,2.5\nsmall,2,0.4,20\nsmall,4,0.5,40\nmiddle,0.125,0.3,5\n"
+      "large,1e-2,0.7,80\nuseless,2,0.3,60\n");
+  const Trace trace = read_trace(folder.path);
+  const TrainingCurve& small = trace.networks[0].training;
+  EXPECT_DOUBLE_EQ(small.at(0.125).accuracy, 0.105);  // from chance
+  EXPECT_DOUBLE_EQ(small.at(0.25).accuracy, 0.11);
+  EXPECT_DOUBLE_EQ(small.at(0.25).seconds, 2.5);
+  EXPECT_DOUBLE_EQ(small.at(1.125).accuracy, 0.255);  // half of the way to the next row
+  EXPECT_EQ(trace.networks[1].final_accuracy, 0.3);
+  EXPECT_EQ(trace.networks[2].training.rows.back().epoch, 0.01);
+}
+
 TEST(Trace, CurvesAreStraightLinesThatStayAtTheirEnd) {
   const TraceFolder folder;
   test::write_hand_made(folder);

@@ -121,6 +121,7 @@ class Worker {
 
 struct Compiler::State {
   CompilerOptions options;
+  std::string worker;  // path of sonar-compiler
   std::vector<std::unique_ptr<Worker>> workers;
 
   CompileResult compile(Worker& worker, const CompileRequest& request) const {
@@ -158,6 +159,7 @@ Compiler::Compiler(const CompilerOptions& options) : state_(std::make_unique<Sta
     throw EnvironmentError(fmt::format("{}: {}; the compiler needs a writable folder for object files",
                                        options.work_folder, error.message()));
   const std::string worker = options.worker.empty() ? sibling_executable("sonar-compiler") : options.worker;
+  state_->worker = worker;
   const size_t count = std::max<size_t>(1, options.cores.size());
   for (size_t i = 0; i < count; ++i) state_->workers.push_back(std::make_unique<Worker>(state_->options, worker, i));
 }
@@ -195,9 +197,14 @@ std::vector<CompileResult> compile_all(ProgramCompiler& compiler, const std::vec
   return results;
 }
 
+std::string runtime_file_name(const std::string& version, const std::string& target_text) {
+  return fmt::format("halide-runtime-{:016x}.o", stable_hash(version + " " + target_text));
+}
+
 std::string Compiler::runtime_object() {
-  const std::string path = fmt::format("{}/halide-runtime-{:016x}.o", state_->options.work_folder,
-                                       stable_hash(version() + " " + target_text()));
+  const std::string name = runtime_file_name(version(), target_text());
+  if (const fs::path built = fs::path(state_->worker).parent_path() / name; fs::exists(built)) return built.string();
+  const std::string path = state_->options.work_folder + "/" + name;
   if (fs::exists(path)) return path;
   // A name of its own: what a killed process began may still be written to.
   const std::string unfinished = fmt::format("{}-{}.unfinished.o", path.substr(0, path.size() - 2), getpid());

@@ -49,6 +49,9 @@ class ProgramCompiler {
 /// By all workers at once; in the order of the requests.
 std::vector<CompileResult> compile_all(ProgramCompiler& compiler, const std::vector<CompileRequest>& requests);
 
+/// Of a file with Halide's runtime.
+std::string runtime_file_name(const std::string& version, const std::string& target_text);
+
 class Compiler : public ProgramCompiler {
  public:
   /// Throws EnvironmentError when the worker or Halide cannot be loaded, UserError when Halide does not know the
@@ -59,7 +62,8 @@ class Compiler : public ProgramCompiler {
   int core(size_t worker) const override;
   /// A worker that crashes, hangs or runs out of memory costs its one request.
   CompileResult compile(size_t worker, const CompileRequest& request) override;
-  /// Object file of Halide's runtime for the target, made once per work folder.
+  /// Object file of Halide's runtime for the target: beside the worker, where the build puts that of its machine, or
+  /// made once per work folder.
   std::string runtime_object();
   /// "Halide 21.0.0": part of a record's identity.
   std::string version() const;

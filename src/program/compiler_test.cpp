@@ -74,7 +74,16 @@ TEST_F(CompilerTest, CompilesInOrderAndTellsWhatItIs) {
   EXPECT_TRUE(compile_all(compiler, {}).empty());
 }
 
+TEST_F(CompilerTest, TheRuntimeOfThisMachineIsThereFromTheBuild) {
+  const fs::path worker = SONAR_BIN_DIR "/sonar-compiler";
+  EXPECT_EQ(fs::path(Compiler(options_).runtime_object()).parent_path(), worker.parent_path());
+}
+
 TEST_F(CompilerTest, MakesTheRuntimeOnce) {
+  // Of a compiler that has been installed without it.
+  options_.worker = options_.work_folder + "/worker/sonar-compiler";
+  fs::create_directories(options_.work_folder + "/worker");
+  fs::create_symlink(SONAR_BIN_DIR "/sonar-compiler", options_.worker);
   Compiler compiler(options_);
   const std::string path = compiler.runtime_object();
   const auto written = fs::last_write_time(path);

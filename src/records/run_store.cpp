@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
@@ -41,7 +42,8 @@ std::optional<long> RunStore::writer(const std::string& folder) { return lock_ho
 
 // ---- what the run is: configuration, identity, networks ----
 
-void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration) {
+void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration,
+                                  const std::vector<std::pair<std::string, std::string>>& defaults) {
   const auto stored = this->configuration();
   if (stored.empty()) {
     state_->transaction([&](Database& db) {
@@ -56,6 +58,7 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
   for (const auto& [key, value] : configuration) {
     const auto it = rest.find(key);
     if (it == rest.end()) {
+      if (std::find(defaults.begin(), defaults.end(), std::pair(key, value)) != defaults.end()) continue;
       differences += "\n  " + key + ": not set in the run, " + value + " asked for";
       continue;
     }
@@ -80,7 +83,7 @@ void RunStore::bind_configuration(const std::vector<std::pair<std::string, std::
           "DELETE FROM earlier", "DELETE FROM earlier_subgraph", "DELETE FROM value WHERE name = 'earlier'"})
       db.run(sql);
   });
-  bind_configuration(configuration);
+  bind_configuration(configuration, defaults);
 }
 
 std::vector<std::pair<std::string, std::string>> RunStore::configuration() const {

@@ -153,8 +153,10 @@ class RunStore {
 
   /// The resolved configuration as flat "key = value" pairs. The first call stores it; a later one with other values is
   /// refused with UserError that names each difference ("train.epochs: 8 in the run, 12 asked for").
-  /// A run in which nothing was measured or trained yet takes the new values instead.
-  void bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration);
+  /// A run in which nothing was measured or trained yet takes the new values instead. A key that the stored
+  /// configuration lacks had its value of `defaults`: the run is of a version that did not know the key.
+  void bind_configuration(const std::vector<std::pair<std::string, std::string>>& configuration,
+                          const std::vector<std::pair<std::string, std::string>>& defaults = {});
   std::vector<std::pair<std::string, std::string>> configuration() const;
   void bind_identity(const RecordIdentity& identity);  // refuses another target, device or compiler, naming it
   std::optional<RecordIdentity> identity() const;

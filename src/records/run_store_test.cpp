@@ -114,6 +114,16 @@ TEST(RunStore, ConfigurationIsStoredOnceAndDifferencesAreNamed) {
   EXPECT_THAT(message, testing::Not(HasSubstr("seed")));
   EXPECT_THAT(message, HasSubstr(folder.path()));
   EXPECT_EQ(store.configuration(), first);
+
+  // A key of a later version had its default in this run, and may have no other value now.
+  auto later = first;
+  later.emplace_back("new", "y");
+  store.bind_configuration(later, {{"new", "y"}, {"seed", "5"}});
+  EXPECT_EQ(store.configuration(), first);
+  EXPECT_THAT(message_of<UserError>([&] {
+                store.bind_configuration(later, {{"new", "z"}, {"seed", "5"}});
+              }),
+              HasSubstr("new: not set in the run, y asked for"));
 }
 
 TEST(RunStore, IdentityOfAnotherMachineIsRefused) {

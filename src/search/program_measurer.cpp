@@ -5,11 +5,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <filesystem>
 #include <map>
 #include <mutex>
 #include <thread>
 
+#include "search/kept_objects.h"
 #include "search/measured_case.h"
 
 namespace sonar {
@@ -18,11 +18,6 @@ namespace {
 /// A whole network is run in so many processes, since where its memory lies differs between them, for this long each.
 constexpr int kWholeRepetitions = 5;
 constexpr double kWholeSampling = 0.15;  // seconds
-
-void remove_file(const std::string& path) {
-  std::error_code ignored;
-  if (!path.empty()) std::filesystem::remove(path, ignored);
-}
 
 std::vector<int> core_list(int core) { return core < 0 ? std::vector<int>{} : std::vector<int>{core}; }
 
@@ -67,8 +62,12 @@ struct ProgramMeasurer::State {
   struct Item {
     ProgramToMeasure program;
     long ticket = 0;
-    std::string name;
-    CompileResult compiled;
+    std::string name;     // of its function, when it is compiled
+    SharedObject object;  // null: it does not compile
+    std::optional<MeasureError> error;
+    double compile_s = 0;
+
+    void take(const CompileResult& result);
   };
 
   ProgramCompiler& compiler;
@@ -77,6 +76,7 @@ struct ProgramMeasurer::State {
   Listener listener;
   CoreClaims claims;
   ExpectedOutputs expected;
+  KeptObjects kept;
   std::atomic<long> next_name{0};
 
   std::mutex mutex;  // of what follows
@@ -100,6 +100,12 @@ struct ProgramMeasurer::State {
   std::vector<Outcome> run_batch(const Batch& batch);
   void tell(Chunk chunk);
 };
+
+void ProgramMeasurer::State::Item::take(const CompileResult& result) {
+  if (!result.error) object = std::make_shared<ObjectFile>(result.object, name);
+  error = result.error;
+  compile_s = result.seconds;
+}
 
 void ProgramMeasurer::State::start() {
   if (!threads.empty()) return;
@@ -134,7 +140,9 @@ void ProgramMeasurer::State::compile_items(size_t worker) {
       ++compiling;
     }
     try {
-      item.compiled = compiler.compile(worker, {item.program.space->subgraph(), item.program.knobs, item.name});
+      const Subgraph& subgraph = item.program.space->subgraph();
+      item.object = kept.find(subgraph.key(), item.program.knobs);
+      if (!item.object) item.take(compiler.compile(worker, {subgraph, item.program.knobs, item.name}));
     } catch (...) {
       tell({{}, std::current_exception()});
       std::lock_guard lock(mutex);
@@ -176,7 +184,7 @@ void ProgramMeasurer::State::measure_chunks() {
     } catch (...) {
       told_chunk.error = std::current_exception();
     }
-    for (const Item& item : chunk) remove_file(item.compiled.object);
+    chunk.clear();
     const bool failed = told_chunk.error != nullptr;
     {
       std::lock_guard lock(mutex);
@@ -198,26 +206,35 @@ std::vector<ProgramMeasurer::Result> ProgramMeasurer::State::run(std::vector<Ite
   std::vector<Result> results(chunk.size());
   Batch batch;
   std::vector<size_t> of_case;
+  std::map<std::string, int> functions;
   for (size_t i = 0; i < chunk.size(); ++i) {
     const Item& item = chunk[i];
-    results[i].compile_s = item.compiled.seconds;
-    if (item.compiled.error) {
-      results[i].outcome = *item.compiled.error;
+    results[i].compile_s = item.compile_s;
+    if (item.error) {
+      results[i].outcome = *item.error;
       continue;
     }
-    const int function = static_cast<int>(batch.functions.size());
+    const auto [place, added] = functions.try_emplace(item.object->function, static_cast<int>(functions.size()));
+    const int function = place->second;
+    if (added) {
+      batch.objects.push_back(item.object->path);
+      batch.functions.push_back(item.object->function);
+    }
     Case one = program_case(*item.program.space, item.program.knobs, function,
                             expected.of(item.program.space->subgraph()), item.program.context);
     one.best_us = item.program.best_us;
     one.sampling_s = item.program.sampling_s;
-    batch.objects.push_back(item.compiled.object);
-    batch.functions.push_back(item.name);
     batch.cases.push_back(std::move(one));
     of_case.push_back(i);
   }
   if (batch.cases.empty()) return results;
   std::vector<Outcome> outcomes = run_batch(batch);
-  for (size_t c = 0; c < outcomes.size(); ++c) results[of_case[c]].outcome = std::move(outcomes[c]);
+  for (size_t c = 0; c < outcomes.size(); ++c) {
+    const Item& item = chunk[of_case[c]];
+    if (const auto* measurement = std::get_if<Measurement>(&outcomes[c]))
+      kept.offer(item.program.space->subgraph().key(), item.program.knobs, item.object, measurement->median_us);
+    results[of_case[c]].outcome = std::move(outcomes[c]);
+  }
   return results;
 }
 
@@ -238,7 +255,6 @@ ProgramMeasurer::~ProgramMeasurer() {
   state_->changed.notify_all();
   state_->claims.close();
   for (std::thread& thread : state_->threads) thread.join();
-  for (const auto& item : state_->compiled) remove_file(item.compiled.object);
 }
 
 CoreClaims& ProgramMeasurer::claims() { return state_->claims; }
@@ -246,7 +262,8 @@ CoreClaims& ProgramMeasurer::claims() { return state_->claims; }
 void ProgramMeasurer::submit(const std::vector<ProgramToMeasure>& programs, long first) {
   std::lock_guard lock(state_->mutex);
   state_->start();
-  for (const ProgramToMeasure& program : programs) state_->queued.push_back({program, first++, state_->new_name(), {}});
+  for (const ProgramToMeasure& program : programs)
+    state_->queued.push_back({program, first++, state_->new_name(), nullptr, {}, 0});
   state_->changed.notify_all();
 }
 
@@ -255,22 +272,17 @@ void ProgramMeasurer::measure(const std::vector<ProgramToMeasure>& programs,
   std::vector<CompileRequest> requests;
   for (const ProgramToMeasure& program : programs)
     requests.push_back({program.space->subgraph(), program.knobs, state_->new_name()});
-  std::vector<CompileResult> compiled = state_->compile_now(requests);
+  const std::vector<CompileResult> compiled = state_->compile_now(requests);
+  std::vector<State::Item> items;
+  for (size_t i = 0; i < programs.size(); ++i)
+    items.emplace_back(State::Item{programs[i], static_cast<long>(i), requests[i].name, nullptr, {}, 0})
+        .take(compiled[i]);
   for (size_t begin = 0; begin < programs.size(); begin += kChunk) {
-    std::vector<State::Item> chunk;
-    for (size_t i = begin; i < std::min(programs.size(), begin + kChunk); ++i)
-      chunk.push_back({programs[i], static_cast<long>(i), requests[i].name, compiled[i]});
-    std::vector<Result> results;
-    try {
-      results = state_->run(chunk);
-    } catch (...) {
-      for (const CompileResult& result : compiled) remove_file(result.object);
-      throw;
-    }
-    for (size_t i = 0; i < chunk.size(); ++i) {
-      remove_file(chunk[i].compiled.object);
-      done(begin + i, results[i]);
-    }
+    std::vector<State::Item> chunk(
+        std::make_move_iterator(items.begin() + static_cast<long>(begin)),
+        std::make_move_iterator(items.begin() + static_cast<long>(std::min(programs.size(), begin + kChunk))));
+    const std::vector<Result> results = state_->run(chunk);
+    for (size_t i = 0; i < chunk.size(); ++i) done(begin + i, results[i]);
   }
 }
 
@@ -279,35 +291,36 @@ Outcome ProgramMeasurer::measure_network(const std::vector<SubgraphUse>& uses,
                                          const std::vector<Knobs>& knobs) {
   // Two places of one subgraph with the same knobs share their code but have weights of their own.
   std::vector<CompileRequest> requests;
+  std::vector<SharedObject> objects;
   std::map<std::pair<SubgraphKey, Knobs>, int> numbers;
   std::vector<int> functions;
+  std::vector<size_t> missing;
   for (size_t i = 0; i < uses.size(); ++i) {
-    auto [place, added] = numbers.try_emplace({uses[i].subgraph.key(), knobs[i]}, static_cast<int>(requests.size()));
-    if (added) requests.push_back({uses[i].subgraph, knobs[i], state_->new_name()});
+    const SubgraphKey key = uses[i].subgraph.key();
+    auto [place, added] = numbers.try_emplace({key, knobs[i]}, static_cast<int>(objects.size()));
     functions.push_back(place->second);
+    if (!added) continue;
+    objects.push_back(state_->kept.find(key, knobs[i]));
+    if (objects.back()) continue;
+    missing.push_back(objects.size() - 1);
+    requests.push_back({uses[i].subgraph, knobs[i], state_->new_name()});
   }
   const std::vector<CompileResult> compiled = state_->compile_now(requests);
-  Batch batch;
   std::optional<MeasureError> error;
   for (size_t i = 0; i < compiled.size(); ++i) {
     if (compiled[i].error && !error) error = compiled[i].error;
-    batch.objects.push_back(compiled[i].object);
-    batch.functions.push_back(requests[i].name);
+    if (!compiled[i].error) objects[missing[i]] = std::make_shared<ObjectFile>(compiled[i].object, requests[i].name);
   }
-  std::vector<Outcome> outcomes;
-  try {
-    if (!error) {
-      Case whole = network_case(uses, spaces, knobs, functions);
-      whole.sampling_s = kWholeSampling;
-      batch.cases.assign(kWholeRepetitions, whole);
-      outcomes = state_->run_batch(batch);
-    }
-  } catch (...) {
-    for (const CompileResult& result : compiled) remove_file(result.object);
-    throw;
-  }
-  for (const CompileResult& result : compiled) remove_file(result.object);
   if (error) return *error;
+  Batch batch;
+  for (const SharedObject& object : objects) {
+    batch.objects.push_back(object->path);
+    batch.functions.push_back(object->function);
+  }
+  Case whole = network_case(uses, spaces, knobs, functions);
+  whole.sampling_s = kWholeSampling;
+  batch.cases.assign(kWholeRepetitions, whole);
+  const std::vector<Outcome> outcomes = state_->run_batch(batch);
   std::vector<double> samples;
   long runs = 0;
   for (const Outcome& outcome : outcomes) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -56,6 +57,7 @@ class FaultyCompiler : public ProgramCompiler {
   size_t workers() const override { return 2; }
   int core(size_t) const override { return -1; }
   CompileResult compile(size_t, const CompileRequest& request) override {
+    ++compiled_;
     const size_t number = std::stoul(request.name.substr(request.name.rfind('_') + 1));
     const Fault& fault = kFaults[number % std::size(kFaults)];
     CompileResult result;
@@ -89,8 +91,11 @@ int {}_argv(void** args) {{
     return result;
   }
 
+  int compiled() const { return compiled_; }
+
  private:
   std::string folder_;
+  std::atomic<int> compiled_{0};
 };
 
 class ProgramMeasurerTest : public testing::Test {
@@ -105,6 +110,13 @@ class ProgramMeasurerTest : public testing::Test {
     program_.sampling_s = 0.005;
   }
   ~ProgramMeasurerTest() override { fs::remove_all(folder_); }
+
+  /// Programs of different knobs, which the compiler does not look at.
+  std::vector<ProgramToMeasure> programs(int begin, int end) const {
+    std::vector<ProgramToMeasure> result;
+    for (int i = begin; i < end; ++i) result.emplace_back(program_).knobs = {i};
+    return result;
+  }
 
   std::string folder_;
   DeviceOptions options_;
@@ -126,8 +138,8 @@ TEST_F(ProgramMeasurerTest, EachFaultIsNamedAndCostsItsOwnProgramOnly) {
     arrived.notify_all();
   });
   // Two jobs, the second while the first is under way.
-  measurer.submit(std::vector<ProgramToMeasure>(5, program_), 0);
-  measurer.submit(std::vector<ProgramToMeasure>(static_cast<size_t>(count) - 5, program_), 5);
+  measurer.submit(programs(0, 5), 0);
+  measurer.submit(programs(5, static_cast<int>(count)), 5);
   std::unique_lock lock(mutex);
   ASSERT_TRUE(
       arrived.wait_for(lock, std::chrono::seconds(300), [&] { return static_cast<long>(outcomes.size()) == count; }));
@@ -167,7 +179,37 @@ TEST_F(ProgramMeasurerTest, EndsWhileProgramsAreOut) {
   FaultyCompiler compiler(folder_);
   const std::unique_ptr<Device> device = make_local_device(options_);
   ProgramMeasurer measurer(compiler, *device, {}, [](ProgramMeasurer::Chunk) {});
-  measurer.submit(std::vector<ProgramToMeasure>(64, program_), 0);
+  measurer.submit(programs(0, 64), 0);
+}
+
+TEST_F(ProgramMeasurerTest, WhatIsMeasuredAgainIsNotCompiledAgain) {
+  FaultyCompiler compiler(folder_);
+  const std::unique_ptr<Device> device = make_local_device(options_);
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::map<long, double> compile_s;
+  {
+    ProgramMeasurer measurer(compiler, *device, {}, [&](ProgramMeasurer::Chunk chunk) {
+      std::lock_guard lock(mutex);
+      ASSERT_FALSE(chunk.error);
+      for (auto& [ticket, result] : chunk.results) {
+        EXPECT_TRUE(std::holds_alternative<Measurement>(result.outcome)) << ticket;
+        compile_s[ticket] = result.compile_s;
+      }
+      arrived.notify_all();
+    });
+    const auto measure = [&](const std::vector<ProgramToMeasure>& some, long first) {
+      measurer.submit(some, first);
+      std::unique_lock lock(mutex);
+      return arrived.wait_for(lock, std::chrono::seconds(120), [&] { return compile_s.count(first) > 0; });
+    };
+    ASSERT_TRUE(measure(programs(0, 1), 0));  // fault 0 is none
+    EXPECT_EQ(compiler.compiled(), 1);
+    ASSERT_TRUE(measure({programs(0, 1)[0], programs(0, 1)[0]}, 1));  // even twice in one batch
+    EXPECT_EQ(compiler.compiled(), 1);
+    EXPECT_EQ(compile_s.at(1), 0);
+  }
+  for (const auto& entry : fs::directory_iterator(folder_)) EXPECT_NE(entry.path().extension(), ".o") << entry.path();
 }
 
 }  // namespace

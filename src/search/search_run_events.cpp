@@ -82,6 +82,8 @@ void SearchRun::submit_training(const TrainingToDo& training) {
   task.request.graph_json = n.graph_json;
   task.request.folder = checkpoint_folder(n);
   task.request.full_steps = config_.train.schedule == "slice" ? training.to_step : full_steps_;
+  // A brute force is the truth that replays read: its curves begin where a search's first slice may end.
+  if (exhaustive()) task.request.first_validation = config_.search.minimum_slice_steps;
   if (const auto origin = origin_of(training.network)) {
     const Network& other = networks_[*origin];
     task.request.origin = {other.graph_json, checkpoint_folder(other), state(*origin).steps};

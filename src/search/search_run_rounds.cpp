@@ -260,12 +260,20 @@ void SearchRun::train_to_targets() {
     slice = std::min(slice, further);
     jobs.push_back({policy_->state().step_cost(i) * static_cast<double>(further), i, round_.to_steps[n]});
   }
+  // A run that was killed within its slices judges the rest of them by as many images as the unbroken one would have.
+  const std::string plan =
+      fmt::format("{}:{}:", round_.round, std::accumulate(round_.to_steps.begin(), round_.to_steps.end(), 0L));
+  int val_images = validation_images(slice);
+  if (const auto planned = store_->value("val_images"); planned && planned->rfind(plan, 0) == 0)
+    val_images = std::stoi(planned->substr(plan.size()));
+  else if (!jobs.empty())
+    store_->put_value("val_images", plan + std::to_string(val_images));
   // Longest first, so that the cores end together.
   std::stable_sort(jobs.begin(), jobs.end(), [](const Job& a, const Job& b) { return a.cost > b.cost; });
   std::set<size_t> training;
   for (const Job& job : jobs) training.insert(job.network);
   for (const Job& job : jobs) {
-    const TrainingToDo to_do{job.network, job.to_step, validation_images(slice)};
+    const TrainingToDo to_do{job.network, job.to_step, val_images};
     ++train_pending_;
     const std::optional<size_t> parent = parents_.empty() ? std::nullopt : parents_[job.network];
     if (parent && training.count(*parent) && state(job.network).steps == 0)

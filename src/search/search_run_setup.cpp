@@ -71,20 +71,13 @@ void SearchRun::open_store() {
                            "); choose another folder with --out");
   store_ = std::make_unique<RunStore>(options_.folder, RunStore::Mode::create_or_open);
   std::vector<std::pair<std::string, std::string>> bound;
-  const auto stored = store_->configuration();
-  const std::map<std::string, std::string> known(stored.begin(), stored.end());
-  const auto flat = flatten(Config());
-  const std::map<std::string, std::string> defaults(flat.begin(), flat.end());
-  for (auto& entry : flatten(config_)) {
-    // A run of a version that did not have the key yet went by its default.
-    const bool newer = !known.empty() && !known.count(entry.first) && entry.second == defaults.at(entry.first);
-    if (!kUnbound.count(entry.first) && !newer) bound.push_back(entry);
-  }
+  for (auto& entry : flatten(config_))
+    if (!kUnbound.count(entry.first)) bound.push_back(entry);
   const char* verb = purpose_ == Purpose::search ? "search" : purpose_ == Purpose::tune ? "tune" : "train";
   bound.emplace_back("verb",
                      (only_.empty() ? verb : verb + (" " + only_)) + (options_.from_records ? " from records" : ""));
   if (imported_) bound.emplace_back("onnx file", fmt::format("{:016x}", imported_->file_hash));
-  store_->bind_configuration(bound);
+  store_->bind_configuration(bound, flatten(Config()));
   std::ofstream file(options_.folder + "/config.toml");
   file << "# As resolved; the run is bound to it.\n" << to_toml(config_);
   file.close();

@@ -99,6 +99,7 @@ void TrainerClient::train(const TrainRequest& request, const std::function<void(
                {"full_steps", request.full_steps},
                {"val_images", request.job.val_images},
                {"folder", request.folder}};
+  if (request.first_validation > 0) message["first_validation"] = request.first_validation;
   if (const auto& origin = request.origin; !origin.folder.empty())
     message["origin"] = {{"graph", json::parse(origin.graph_json)}, {"folder", origin.folder}, {"step", origin.step}};
   send(message.dump());

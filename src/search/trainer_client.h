@@ -37,6 +37,7 @@ class TrainerClient {
     TrainJob job;
     std::string graph_json, folder;  // folder of the network's checkpoints
     long full_steps = 0;             // length of the learning rate's schedule
+    long first_validation = 0;       // steps; above 0: the first epoch is validated at halves down to it
     struct Origin {                  // the checkpoint whose weights it starts from; no folder: none
       std::string graph_json, folder;
       long step = 0;

@@ -196,6 +196,7 @@ class Service {
     train.full_steps = request.get<long>("full_steps");
     train.val_images = request.get<int>("val_images");
     train.folder = request.get<std::string>("folder");
+    request.read("first_validation", train.first_validation);
     json origin;
     request.read("origin", origin);
     if (!origin.is_null()) {

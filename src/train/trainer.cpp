@@ -48,6 +48,14 @@ double learning_rate(const TrainOptions& options, long step, long full_steps) {
 /// steps.
 double average_decay(double decay, long step) { return std::min(decay, (1 + double(step)) / (10 + double(step))); }
 
+/// The first step after `step` at which training stops to validate (TrainRequest::first_validation).
+long next_validation(long step, long epoch, long first_validation) {
+  long next = (step / epoch + 1) * epoch;
+  if (first_validation > 0)
+    while (next > first_validation && next / 2 > step) next /= 2;
+  return next;
+}
+
 /// LibTorch's setting does not reach OpenBLAS's own threads.
 void set_threads(int threads) {
   at::set_num_threads(threads);
@@ -429,9 +437,8 @@ void Trainer::train(const TrainRequest& request, const std::function<void(const 
     const bool recorded = continued && session->step == request.to_step;
     const long epoch = steps_per_epoch();
     while (session->step < request.to_step) {
-      const long next_epoch = (session->step / epoch + 1) * epoch;
-      state_->advance(*session, session->diverged ? request.to_step : std::min(request.to_step, next_epoch), request,
-                      progress);
+      const long stop = std::min(request.to_step, next_validation(session->step, epoch, request.first_validation));
+      state_->advance(*session, session->diverged ? request.to_step : stop, request, progress);
       if (session->step == request.to_step) break;
       state_->validate(*session, request.val_images);
       report(session->points.back());

@@ -34,6 +34,8 @@ struct TrainRequest {
   long full_steps = 0;  // length of the learning rate's schedule
   int val_images = 0;   // the first ones of the validation order; 0: all
   std::string folder;   // checkpoints of this network and no other
+  /// Above 0: the first epoch is validated at its half, its quarter, ... too, down to one of at most so many steps.
+  long first_validation = 0;
 
   /// Another network's checkpoint.
   struct Origin {

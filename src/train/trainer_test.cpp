@@ -132,6 +132,70 @@ TEST(Trainer, ValidatesAtEveryEpochAndAtTheEnd) {
   EXPECT_EQ(list_checkpoints(folder.path("net")), std::vector<long>{19});
 }
 
+TEST(Trainer, EarlyValidationsLookAndDoNotTouch) {
+  const TemporaryFolder folder;
+  TrainOptions often = small_options();
+  often.checkpoint_seconds = 1e-9;  // after every step
+  Trainer trainer(colours(), often, "cpu", 1);
+  ASSERT_EQ(trainer.steps_per_epoch(), 8);
+  const auto without = train(trainer, request_to(folder.path("without"), 0, 20));
+  const auto early = [&](const std::string& name, long first, long from = 0) {
+    TrainRequest request = request_to(folder.path(name), from, 20);
+    request.first_validation = first;
+    return request;
+  };
+  const auto steps = [](const std::vector<TrainPoint>& points) {
+    std::vector<long> result;
+    for (const TrainPoint& p : points) result.push_back(p.step);
+    return result;
+  };
+  const auto expect_same = [&](const std::string& name, const std::vector<TrainPoint>& points) {
+    const Checkpoint a = load_any(folder.path("without"), 20, small_graph());
+    const Checkpoint b = load_any(folder.path(name), 20, small_graph());
+    expect_bit_equal(a.weights, b.weights, "weights");
+    expect_bit_equal(a.statistics, b.statistics, "batch norm's statistics");
+    expect_bit_equal(a.velocity, b.velocity, "momentum");
+    expect_bit_equal(a.average_weights, b.average_weights, "averaged weights");
+    expect_bit_equal(a.average_statistics, b.average_statistics, "averaged statistics");
+    ASSERT_GE(points.size(), without.size());
+    for (size_t i = 0; i < without.size(); ++i) {
+      const TrainPoint& p = points[points.size() - without.size() + i];
+      EXPECT_EQ(p.step, without[i].step) << name;
+      EXPECT_EQ(p.val_accuracy, without[i].val_accuracy) << name;
+    }
+  };
+  const auto whole = train(trainer, early("early", 3));
+  EXPECT_EQ(steps(whole), (std::vector<long>{2, 4, 8, 16, 20}));
+  expect_same("early", whole);
+  EXPECT_EQ(steps(train(trainer, early("every", 1))), (std::vector<long>{1, 2, 4, 8, 16, 20}));
+  EXPECT_EQ(steps(train(trainer, early("late", 8))), (std::vector<long>{8, 16, 20}));
+
+  // A kill right after each of the points, and a continuation that knows those before it.
+  struct Killed {};
+  for (const long at : {2, 4, 8, 16}) {
+    const std::string name = "killed at " + std::to_string(at);
+    EXPECT_THROW(trainer.train(
+                     early(name, 3),
+                     [&](const TrainPoint& p) {
+                       if (p.step == at) throw Killed{};
+                     },
+                     [](long, double) {}),
+                 Killed);
+    const auto resumed = train(trainer, early(name, 3));
+    ASSERT_EQ(steps(resumed), steps(whole)) << name;
+    for (size_t i = 0; i < whole.size(); ++i) {
+      EXPECT_EQ(resumed[i].val_accuracy, whole[i].val_accuracy) << name;
+      EXPECT_EQ(resumed[i].train_loss, whole[i].train_loss) << name;
+    }
+    expect_same(name, resumed);
+  }
+  // Continued from a checkpoint that was made without them, as by an older version: those that are still ahead.
+  train(trainer, request_to(folder.path("older"), 0, 3));
+  const auto older = train(trainer, early("older", 3, 3));
+  EXPECT_EQ(steps(older), (std::vector<long>{4, 8, 16, 20}));
+  expect_same("older", older);
+}
+
 TEST(Trainer, ARepeatedRequestReportsTheSamePoints) {
   const TemporaryFolder folder;
   Trainer trainer(colours(), small_options(), "cpu", 1);

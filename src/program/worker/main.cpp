@@ -4,11 +4,15 @@
 //   {"runtime": "runtime.o"}                   -> {"ok": true}
 //   {"subgraph": KEY, "knobs": [...], "name": SYMBOL, "object": PATH, "asserts": false}  -> {"ok": true}
 // A request that fails is answered by {"error": MESSAGE}. The target comes first and holds for what follows.
+//
+//   sonar-compiler --runtime FOLDER    writes the runtime for this machine there (Compiler::runtime_object)
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "model/error.h"
+#include "program/compiler.h"
 #include "program/program_space.h"
 #include "program/worker/compile.h"
 
@@ -52,7 +56,20 @@ json answer(const json& request, Target& target) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--runtime") {
+    try {
+      const Target host = host_target();
+      const std::string path =
+          std::string(argv[2]) + "/" + runtime_file_name(halide_version(), resolve_target(host.halide));
+      compile_runtime(host, path + ".part.o");  // Halide asks for the ending
+      std::filesystem::rename(path + ".part.o", path);
+      return 0;
+    } catch (const std::exception& error) {
+      std::cerr << "sonar-compiler: " << error.what() << "\n";
+      return 1;
+    }
+  }
   std::ios::sync_with_stdio(false);
   Target target;
   std::string line;
