@@ -179,7 +179,8 @@ TEST(Levels, NoneIsBelowTheMinimumSlice) {
   ASSERT_EQ(search.rounds.size(), 5u);
   const long levels[] = {10, 13, 25, 50, 100};  // 6.25 and what is below it are not worth a round
   for (size_t k = 0; k < 5; ++k)
-    EXPECT_EQ(*std::max_element(search.rounds[k].plan.to_steps.begin(), search.rounds[k].plan.to_steps.end()), levels[k]);
+    EXPECT_EQ(*std::max_element(search.rounds[k].plan.to_steps.begin(), search.rounds[k].plan.to_steps.end()),
+              levels[k]);
 }
 
 TEST(Levels, CandidatesAreAsManyAsReachTheFirstLevel) {

@@ -9,9 +9,9 @@ namespace sonar {
 
 class GeometricLevels {
  public:
-  /// At most `levels` levels, full training / growth^l, rising; the last is full training. None is below the minimum slice:
-  /// the lowest is raised to it where it would be, and those that would be lower still are left out. The last round gets
-  /// `finals` times the share of each of the others.
+  /// At most `levels` levels, full training / growth^l, rising; the last is full training. None is below the minimum
+  /// slice: the lowest is raised to it where it would be, and those that would be lower still are left out. The last
+  /// round gets `finals` times the share of each of the others.
   GeometricLevels(const PolicyOptions& options, double growth, int levels, double finals);
 
   int rounds() const { return static_cast<int>(steps_.size()); }
