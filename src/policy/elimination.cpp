@@ -122,6 +122,7 @@ std::vector<Verdict> confident_survivors(const std::vector<Objectives>& objectiv
     }
     ++kept;
     verdicts[i].kept = true;
+    verdicts[i].reason += ", which is not sure";
     verdicts[i].dominated_by = -1;
   }
   return verdicts;

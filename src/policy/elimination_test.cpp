@@ -63,6 +63,7 @@ TEST(ConfidentSurvivors, KeepWhatIsNotBehindByTheDeviationsAskedFor) {
   EXPECT_EQ(kept(judge(5, 0)), (std::vector<size_t>{0, 2}));
   EXPECT_EQ(judge(1, 4)[1].dominated_by, 0);
   EXPECT_EQ(judge(1, 4)[1].reason, "on front 2, dominated by net0 by 2.0 standard deviations");
+  EXPECT_EQ(judge(5, 3)[1].reason, "on front 2, dominated by net0 by 2.0 standard deviations, which is not sure");
   EXPECT_EQ(
       judge(5, 3)[3].reason,
       "on front 3, dominated by net2 by 4.3 standard deviations; 3 are kept, as many as the next round can train");
