@@ -260,15 +260,15 @@ const std::vector<std::string> kBlocks = {
 
 TEST(FusedDepthwiseFuzz, EveryKnobOnTinyMapsAndOddChannels) {
   Random random(20);
-  compile_run_and_compare(host_target(), trials_of_every_value(host_target(), kBlocks, random), false);
+  compile_run_and_compare(host_target(),
+                          trials_of_every_value(host_target(), {kBlocks[0], kBlocks[1], kBlocks[4]}, random), false);
 }
 
 TEST(FusedDepthwiseFuzz, EveryKnobWithHalidesChecksAndThreads) {
   Target target = host_target();
   target.threads = 2;
   Random random(21);
-  compile_run_and_compare(
-      target, trials_of_every_value(target, {kBlocks[1], kBlocks[2], kBlocks[3], kBlocks[5]}, random), true);
+  compile_run_and_compare(target, trials_of_every_value(target, {kBlocks[2], kBlocks[5]}, random), true);
 }
 
 /// Draws of each fusion, as draws of single values hold few of the rarer combinations.
@@ -283,12 +283,12 @@ TEST(FusedDepthwiseFuzz, EveryFusionWithHalidesChecks) {
     for (int draw = 0; draw < 300; ++draw) {
       const Knobs knobs = space->random(random);
       const FusedSchedule s = decode_fused(subgraph, knobs);
-      if (s.fusion == StageFusion::root || ++of_this[{s.fusion, s.by_channels}] > 2) continue;
+      if (s.rows == 0 || ++of_this[{s.fusion, s.by_channels}] > 2) continue;
       ++seen[{s.fusion, s.by_channels}];
       trials.push_back({{subgraph, knobs, fmt::format("fused_{}", trials.size())}, space});
     }
   }
-  EXPECT_EQ(seen.size(), 4u);
+  EXPECT_EQ(seen.size(), 5u);  // by channels are no whole maps
   compile_run_and_compare(host_target(), trials, true);
 }
 

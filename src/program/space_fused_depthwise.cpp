@@ -31,7 +31,7 @@ class FusedDepthwiseSpace : public ProgramSpace {
     if (!subgraph.expands && !subgraph.projects)
       throw UserError(subgraph.key() + ": a block without an expansion and a projection is a depthwise convolution");
     const int height = subgraph.out_height();
-    specs_ = {{"fusion", subgraph.expands ? std::vector<int>{0, 1, 2} : std::vector<int>{0, 1}},
+    specs_ = {{"fusion", subgraph.expands ? std::vector<int>{0, 1, 2} : std::vector<int>{0}},
               {"rows",
                merged({0}, merged(up_to({1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32}, height), {height}))},
               {"by_channels", subgraph.expands ? std::vector<int>{0, 1} : std::vector<int>{0}}};
@@ -51,18 +51,20 @@ class FusedDepthwiseSpace : public ProgramSpace {
       if (const std::string why = stage.space->why_illegal(part(knobs, stage)); !why.empty())
         return stage.name + ": " + why;
     const FusedSchedule s = decode_fused(subgraph_, knobs);
-    if (s.fusion == StageFusion::root) return s.rows != 0 || s.by_channels ? "whole maps leave no band to choose" : "";
-    if (s.rows == 0) return "a band needs rows";
+    const bool expands_in_bands = s.fusion != StageFusion::whole;
+    if (s.by_channels && !expands_in_bands) return "a whole map is expanded with all its channels";
+    if (s.rows == 0) return expands_in_bands ? "a band needs rows" : "";
+    if (!expands_in_bands && !s.project) return "bands without a stage to be computed in them do nothing";
     if (s.rows == subgraph_.out_height() && !s.by_channels) return "a band of all rows is the whole map";
     if (s.rows % s.last_tile_height() != 0 || s.rows % s.depthwise.tile_height != 0) return "a band needs whole tiles";
     if (s.depthwise.unroll_tiles) return "rows of tiles are unrolled in whole maps only";
-    if (s.depthwise.band * s.depthwise.tile_height >= s.rows && s.depthwise.band > 0)
+    if (s.depthwise.band > 0 && s.depthwise.band * s.depthwise.tile_height >= s.rows)
       return "the band of the depthwise convolution is no smaller than that of the block";
     if (s.project && s.project->band > 0 && s.project->band * s.project->tile_height >= s.rows)
       return "the band of the projection is no smaller than that of the block";
-    if (s.expand && (s.expand->tile_height > 1 || s.expand->band > 0))
+    if (expands_in_bands && (s.expand->tile_height > 1 || s.expand->band > 0))
       return "a band's rows are expanded one by one, as the first and the last band have fewer";
-    if ((s.expand && s.expand->parallel) || (s.project && s.depthwise.parallel))
+    if ((expands_in_bands && s.expand->parallel) || (s.project && s.depthwise.parallel))
       return "only the last stage shares its bands among the threads";
     if (s.fusion == StageFusion::sliding) {
       if (s.last_parallel()) return "rows are kept from band to band in one thread only";
@@ -112,8 +114,9 @@ class FusedDepthwiseSpace : public ProgramSpace {
     std::vector<float> f = knob_features({knobs.begin(), knobs.begin() + kOwnKnobs});
     for (int kind = 0; kind <= 2; ++kind) f.push_back(static_cast<int>(s.fusion) == kind ? 1.0f : 0.0f);
     // What lies between the stages, and what of it is computed twice.
-    const int rows = s.fusion == StageFusion::root ? subgraph_.out_height() : s.rows;
-    const double input_rows = std::min<double>(subgraph_.height, (rows - 1.0) * subgraph_.stride + subgraph_.kernel);
+    const int rows = s.rows == 0 ? subgraph_.out_height() : s.rows;
+    const double in_band = std::min<double>(subgraph_.height, (rows - 1.0) * subgraph_.stride + subgraph_.kernel);
+    const double input_rows = s.fusion == StageFusion::whole ? subgraph_.height : in_band;
     const double channels = s.by_channels ? s.depthwise.tile() : subgraph_.middle_channels;
     const double expanded = 4 * input_rows * subgraph_.width * channels;
     const double convolved = 4.0 * rows * subgraph_.out_width() * subgraph_.middle_channels;
@@ -148,11 +151,11 @@ class FusedDepthwiseSpace : public ProgramSpace {
       stage.space->settle(own);
       put(own, stage, knobs);
     }
-    if (knobs[kFusion] == static_cast<int>(StageFusion::root)) {
-      knobs[kRows] = knobs[kByChannels] = 0;
-      return;
-    }
-    if (subgraph_.expands) {
+    const bool whole = knobs[kFusion] == static_cast<int>(StageFusion::whole);
+    if (whole) knobs[kByChannels] = 0;
+    if (whole && (!subgraph_.projects || knobs[kRows] == subgraph_.out_height())) knobs[kRows] = 0;
+    if (whole && knobs[kRows] == 0) return;
+    if (!whole) {
       knobs[stages_.front().first_knob + kConvTileHeight] = 1;
       knobs[stages_.front().first_knob + kConvBand] = 0;
       knobs[stages_.front().first_knob + kConvParallel] = 0;
@@ -218,7 +221,8 @@ class FusedDepthwiseSpace : public ProgramSpace {
     result[kByChannels] = 0;
     settle(result);
     if (why_illegal(result).empty()) return result;
-    result[kFusion] = static_cast<int>(StageFusion::root);
+    result[kFusion] = static_cast<int>(StageFusion::whole);
+    result[kRows] = 0;
     settle(result);
     return why_illegal(result).empty() ? result : fallback;
   }
@@ -255,7 +259,9 @@ class FusedDepthwiseSpace : public ProgramSpace {
     banded.height = std::min(subgraph_.height, std::max(1, (rows - 1) * subgraph_.stride + subgraph_.kernel));
     Knobs knobs(kOwnKnobs, 0);
     const bool slides = subgraph_.expands && subgraph_.kernel > subgraph_.stride && target_.threads == 1;
-    knobs[kFusion] = static_cast<int>(slides ? StageFusion::sliding : StageFusion::band);
+    knobs[kFusion] = static_cast<int>(slides              ? StageFusion::sliding
+                                      : subgraph_.expands ? StageFusion::band
+                                                          : StageFusion::whole);
     knobs[kRows] = rows;
     const std::vector<Subgraph> parts = stages_of(banded);
     for (size_t i = 0; i < stages_.size(); ++i) {

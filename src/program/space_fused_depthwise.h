@@ -1,5 +1,5 @@
 // A depthwise convolution and the pointwise ones around it as one program: each stage has the knobs that it has alone,
-// and one knob says how much of a map exists between two stages at a time.
+// and knobs of the whole say how much of the maps between two stages exists at a time.
 #pragma once
 #include <optional>
 
@@ -8,9 +8,9 @@
 
 namespace sonar {
 
-/// How much of the maps between the stages there is.
+/// How much of the expanded map there is at a time.
 enum class StageFusion {
-  root = 0,     // all of them: one stage after the other, as separate programs do it
+  whole = 0,    // all of it, in a loop of its own: as a separate program makes it
   band = 1,     // what a band of output rows needs; the rows that two bands share are expanded twice
   sliding = 2,  // likewise, but the rows that the band before has expanded are kept
 };
@@ -18,7 +18,7 @@ enum class StageFusion {
 /// A decoded knob vector.
 struct FusedSchedule {
   StageFusion fusion;
-  int rows;          // of the output in a band; 0 at the root
+  int rows;          // of the output in a band, for which alone there is the map before the projection; 0: all of it
   bool by_channels;  // a band's rows are expanded for one channel tile of the depthwise convolution at a time
   std::optional<ConvSchedule> expand;
   DepthwiseSchedule depthwise;

@@ -20,7 +20,7 @@ Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   const std::vector<sonar::Argument> arguments = space.arguments(knobs);
   const std::vector<Subgraph> parts = stages_of(subgraph);
   const Subgraph& middle = parts[s.expand ? 1 : 0];
-  const bool banded = s.fusion != StageFusion::root;
+  const bool expands_in_bands = s.fusion != StageFusion::whole;
 
   ImageParam input = dense_input("input", arguments[0].extents);
   Lowered lowered{Func(), {input}};
@@ -37,8 +37,10 @@ Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   ConvShape expand_shape{}, project_shape{};
   if (s.expand) {
     expand_shape = conv_shape(parts.front(), ConvRows::apart);
+    // Halide bounds the rows that all bands together need loosely. Clamped they are in the input for sure, at the cost
+    // of two operations a row.
     const TapReader read = [&](Expr tap, Expr, Expr x, Expr y, Expr n) -> Expr {
-      return input(x * expand_shape.pixel_step + tap, y, n);
+      return input(x * expand_shape.pixel_step + tap, expands_in_bands ? clamp(y, 0, subgraph.height - 1) : y, n);
     };
     expand = define_conv(parts.front(), expand_shape, *s.expand, "expand_", arguments[next], arguments[next + 1], read,
                          Expr());
@@ -66,16 +68,16 @@ Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   if (!s.project) last = inner;
 
   // Stages between have whole rows of whole channels: their tiles need not ask.
-  const auto whole = [&](const Stage& stage, const Subgraph& part, bool all_channels) {
+  const auto whole = [&](const Stage& stage, const Subgraph& part, bool all_channels, bool all_rows) {
     const std::vector<Var> at = stage.output.args();
     Func output = stage.output;
     if (all_channels) output.bound(at[0], 0, part.out_channels);
     output.bound(at[1], 0, part.out_width());
-    if (!banded) output.bound(at[2], 0, part.out_height()).bound(at[3], 0, part.batch);
+    if (all_rows) output.bound(at[2], 0, part.out_height()).bound(at[3], 0, part.batch);
   };
   if (s.project) {
-    whole(depthwise, middle, true);
-    if (banded) {
+    whole(depthwise, middle, true, s.rows == 0);
+    if (s.rows > 0) {
       depthwise.output.bound_extent(depthwise.output.args()[2], s.rows);
       depthwise.output.hoist_storage(lowered.output, last.outside).compute_at(lowered.output, last.band);
     } else {
@@ -84,8 +86,8 @@ Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs) {
   }
   if (s.expand) {
     schedule_conv(expand, parts.front(), expand_shape, *s.expand);
-    whole(expand, parts.front(), !s.by_channels);
-    if (!banded) {
+    whole(expand, parts.front(), !s.by_channels, !expands_in_bands);
+    if (!expands_in_bands) {
       expand.output.compute_root();
     } else if (s.by_channels && s.project) {
       expand.output.hoist_storage(lowered.output, last.outside).compute_at(depthwise.output, inner.channel_tile);
