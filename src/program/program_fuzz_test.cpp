@@ -122,6 +122,7 @@ void compile_run_and_compare(const Target& target, const std::vector<Trial>& tri
   options.work_folder = work_folder();
   options.worker = SONAR_BIN_DIR "/sonar-compiler";
   options.asserts = asserts;
+  options.time_limit_s = 120;  // of a machine that does other work
   Compiler compiler(options);
   std::vector<CompileRequest> requests;
   for (const Trial& trial : trials) requests.push_back(trial.request);

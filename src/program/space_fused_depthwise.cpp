@@ -118,7 +118,8 @@ class FusedDepthwiseSpace : public ProgramSpace {
     const double in_band = std::min<double>(subgraph_.height, (rows - 1.0) * subgraph_.stride + subgraph_.kernel);
     const double input_rows = s.fusion == StageFusion::whole ? subgraph_.height : in_band;
     const double channels = s.by_channels ? s.depthwise.tile() : subgraph_.middle_channels;
-    const double expanded = 4 * input_rows * subgraph_.width * channels;
+    const double kept_rows = s.fusion == StageFusion::sliding ? s.ring_rows(subgraph_) : input_rows;
+    const double expanded = 4 * kept_rows * subgraph_.width * channels;
     const double convolved = 4.0 * rows * subgraph_.out_width() * subgraph_.middle_channels;
     const double bands = ceil_div(subgraph_.out_height(), rows);
     for (const double bytes : {subgraph_.expands ? expanded : 0, subgraph_.projects ? convolved : 0}) {
@@ -251,9 +252,11 @@ class FusedDepthwiseSpace : public ProgramSpace {
     Subgraph banded = subgraph_;
     const double row = 4.0 * subgraph_.middle_channels * subgraph_.width;
     const int height = subgraph_.out_height();
+    FusedSchedule s{.rows = 1};
     int rows = 1;
     for (int more : specs_[kRows].values) {
-      const double bytes = row * ((more - 1.0) * subgraph_.stride + subgraph_.kernel + more);
+      s.rows = more;
+      const double bytes = row * (s.ring_rows(subgraph_) + double(more) / subgraph_.stride);
       if (more > 0 && more < height && height % more == 0 && bytes <= 0.5 * double(target_.l2_bytes)) rows = more;
     }
     banded.height = std::min(subgraph_.height, std::max(1, (rows - 1) * subgraph_.stride + subgraph_.kernel));

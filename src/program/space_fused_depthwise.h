@@ -24,6 +24,12 @@ struct FusedSchedule {
   DepthwiseSchedule depthwise;
   std::optional<ConvSchedule> project;
 
+  /// Of the expanded map in a program that keeps rows from band to band: a power of two, used in turn.
+  int ring_rows(const Subgraph& subgraph) const {
+    int ring = 1;
+    while (ring < (rows - 1) * subgraph.stride + subgraph.kernel) ring *= 2;
+    return ring;
+  }
   int last_tile_height() const { return project ? project->tile_height : depthwise.tile_height; }
   bool last_parallel() const { return project ? project->parallel : depthwise.parallel; }
 };

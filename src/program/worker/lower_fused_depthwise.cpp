@@ -93,6 +93,9 @@ Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs) {
       expand.output.hoist_storage(lowered.output, last.outside).compute_at(depthwise.output, inner.channel_tile);
     } else if (s.fusion == StageFusion::sliding) {
       expand.output.store_at(lowered.output, last.outside).compute_at(lowered.output, last.band);
+      // Halide would keep all rows.
+      if (const int ring = s.ring_rows(subgraph); ring < subgraph.height)
+        expand.output.fold_storage(expand.output.args()[2], ring);
     } else {
       expand.output.hoist_storage(lowered.output, last.outside).compute_at(lowered.output, last.band);
     }
