@@ -88,8 +88,9 @@ class FusedDepthwiseSpace : public ProgramSpace {
   Knobs default_program() const override {
     Knobs knobs(kOwnKnobs, 0);
     for (const Stage& stage : stages_) append(knobs, stage.space->default_program());
-    const double map = 4.0 * subgraph_.batch * subgraph_.middle_channels * subgraph_.height * subgraph_.width;
-    if (map > double(target_.l2_bytes)) {
+    // Bands read the weights of the pointwise convolutions again, whole maps the maps.
+    const double map = 4.0 * subgraph_.middle_channels * subgraph_.height * subgraph_.width;
+    if (map > std::min(subgraph_.weight_bytes(), double(target_.l2_bytes))) {
       Knobs fused = fused_default();
       if (why_illegal(fused).empty()) knobs = std::move(fused);
     }
