@@ -95,8 +95,9 @@ void run(const std::string& folder, const std::string& out, const std::string& o
   const NetworkRow& network = networks.front();
   Config config = load_config(folder + "/config.toml");
   config.compile.cores.clear();  // wherever this process may run
-  const Candidate candidate = onnx.empty() ? lower(*make_space(config), {network.name}, classes_of(config), 1)
-                                           : make_candidate(network.name, import_onnx(onnx).graph, 1);
+  const DepthwiseFusion fusion = depthwise_fusion(config);
+  const Candidate candidate = onnx.empty() ? lower(*make_space(config), {network.name}, classes_of(config), 1, fusion)
+                                           : make_candidate(network.name, import_onnx(onnx).graph, 1, fusion);
   const Target target = device_target(config);
   std::map<SubgraphKey, std::shared_ptr<const ProgramSpace>> spaces;
   for (const auto& [key, count] : candidate.counts) spaces[key] = make_program_space(parse_subgraph(key), target);

@@ -40,6 +40,32 @@ TEST(TuneOnnx, TunesEachNetworkAndChecksItAsAWhole) {
   }
 }
 
+TEST(TuneOnnx, BlocksAreOneProgramWithFusion) {
+  const Folder folder("tune-onnx-fusion");
+  folder.write("tune.toml", kConfiguration);
+  folder.write("network.onnx", mobilenet_v2_like());
+  std::vector<std::string> command = {"tune",  folder / "tune.toml", "--onnx", folder / "network.onnx",
+                                      "--out", folder / "run",       "--json", "search.fusion=true"};
+  const ProcessResult result = sonar(command);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json tuned = json::parse(result.out);
+  EXPECT_TRUE(tuned.at("end_to_end_us").is_number()) << result.err;  // the whole network's output was the reference's
+  int blocks = 0;
+  for (const json& subgraph : tuned.at("subgraphs")) {
+    const auto key = subgraph.at("key").get<std::string>();
+    blocks += key.rfind("block-", 0) == 0;
+    EXPECT_NE(key.rfind("depthwise-", 0), 0u) << key;
+    EXPECT_TRUE(subgraph.at("latency_us").is_number()) << subgraph;
+    EXPECT_TRUE(subgraph.at("failures").empty()) << subgraph;
+  }
+  EXPECT_EQ(blocks, 3);
+  // The run's subgraphs follow from the key: it cannot go on with another value.
+  command.back() = "search.fusion=false";
+  const ProcessResult other = sonar(command);
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("search.fusion"), std::string::npos) << other.err;
+}
+
 TEST(TuneOnnx, ARunIsBoundToItsFile) {
   const Folder folder("tune-onnx-bound");
   folder.write("tune.toml", kConfiguration);

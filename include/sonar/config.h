@@ -29,6 +29,7 @@ struct Config {
     std::string proxy;                 // command line that tells a network's latency (docs/evaluation.md); empty: none
     double proxy_time_limit_s = 300;   // of one network
     bool cost_model = true;            // programs are chosen by predicted speed
+    bool fusion = false;               // a depthwise convolution and its pointwise neighbours are one subgraph
     bool transfer = true;              // a subgraph starts from the best programs of similar ones
     int64_t batch_programs = 64;       // beta: programs tried in a batch, at most
     int64_t full_programs = 256;       // programs per subgraph that count as tuned in full

@@ -11,9 +11,10 @@ namespace {
 
 class Partitioner {
  public:
-  Partitioner(const Graph& graph, int batch)
+  Partitioner(const Graph& graph, int batch, DepthwiseFusion fusion)
       : graph_(graph),
         batch_(batch),
+        fusion_(fusion),
         consumers_(graph.nodes.size()),
         covered_(graph.nodes.size()),
         available_(graph.nodes.size()),
@@ -33,7 +34,7 @@ class Partitioner {
           available_[i] = true;
           break;
         case Op::conv:
-          take_conv(i);
+          if (!take_fused_depthwise(i)) take_conv(i);
           break;
         case Op::dense:
           take_dense(i);
@@ -135,12 +136,71 @@ class Partitioner {
     SubgraphUse use{.subgraph = subgraph, .input = stored_input(conv), .output = conv, .parameters = {conv}};
     std::vector<int> nodes{conv};
     fuse_activation(use, nodes);
-    fuse_residual(use, nodes);
-    if (use.subgraph.residual && use.subgraph.activation == Activation::none) {
-      fuse_activation(use, nodes);
-      use.subgraph.activation_last = use.subgraph.activation != Activation::none;
-    }
+    fuse_last(use, nodes);
     emit(std::move(use), nodes);
+  }
+
+  /// After a convolution and its activation, if any: the residual, and the activation that comes after that.
+  void fuse_last(SubgraphUse& use, std::vector<int>& nodes) const {
+    fuse_residual(use, nodes);
+    if (!use.subgraph.residual || use.subgraph.activation != Activation::none) return;
+    fuse_activation(use, nodes);
+    use.subgraph.activation_last = use.subgraph.activation != Activation::none;
+  }
+
+  bool is_depthwise(int node) const { return graph_.nodes[node].groups > 1; }
+  bool is_pointwise(int conv) const {
+    const Node& node = graph_.nodes[conv];
+    return node.groups == 1 && node.kernel == 1 && node.stride == 1 && node.padding == 0;
+  }
+  /// The convolution that alone reads a conv's value, or its activation's, or -1.
+  int conv_after(int conv) const {
+    const int activation = sole_consumer(conv, Op::activation);
+    return sole_consumer(activation < 0 ? conv : activation, Op::conv);
+  }
+
+  /// A depthwise convolution with its pointwise neighbours, beginning with `first`.
+  bool take_fused_depthwise(int first) {
+    if (fusion_ == DepthwiseFusion::apart) return false;
+    const bool expands = is_pointwise(first);
+    const int depthwise = expands ? conv_after(first) : first;
+    if (depthwise < 0 || !is_depthwise(depthwise)) return false;
+    const int after = conv_after(depthwise);
+    const bool projects = after >= 0 && is_pointwise(after);
+    if (!expands && !projects) return false;
+    const Node& middle = graph_.nodes[depthwise];
+    const Shape& in = input_shape(first);
+    SubgraphUse use{.subgraph = {.kind = SubgraphKind::fused_depthwise,
+                                 .batch = batch_,
+                                 .height = in.height,
+                                 .width = in.width,
+                                 .in_channels = in.channels,
+                                 .kernel = middle.kernel,
+                                 .stride = middle.stride,
+                                 .padding = middle.padding,
+                                 .middle_channels = middle.shape.channels,
+                                 .expands = expands,
+                                 .projects = projects},
+                    .input = stored_input(first)};
+    std::vector<int> nodes;
+    const auto take_stage = [&](int conv) {
+      nodes.push_back(conv);
+      use.parameters.push_back(conv);
+      use.output = conv;
+      use.subgraph.activation = Activation::none;
+      fuse_activation(use, nodes);
+      return use.subgraph.activation;
+    };
+    if (expands) use.subgraph.expand_activation = take_stage(first);
+    const Activation activation = take_stage(depthwise);
+    if (projects) {
+      use.subgraph.middle_activation = activation;
+      take_stage(after);
+    }
+    use.subgraph.out_channels = graph_.nodes[use.parameters.back()].shape.channels;
+    fuse_last(use, nodes);
+    emit(std::move(use), nodes);
+    return true;
   }
 
   void take_dense(int dense) {
@@ -220,6 +280,7 @@ class Partitioner {
 
   const Graph& graph_;
   const int batch_;
+  const DepthwiseFusion fusion_;
   std::vector<std::vector<int>> consumers_;  // of each node's value; a node that reads it twice is there twice
   std::vector<bool> covered_;                // nodes in a subgraph already
   std::vector<bool> available_;              // values that exist in memory at this point of the execution
@@ -229,9 +290,9 @@ class Partitioner {
 
 }  // namespace
 
-std::vector<SubgraphUse> partition(const Graph& folded, int batch) {
+std::vector<SubgraphUse> partition(const Graph& folded, int batch, DepthwiseFusion fusion) {
   if (batch < 1) throw UserError("a batch of " + std::to_string(batch) + " images cannot be run; it must be 1 or more");
-  return Partitioner(folded, batch).run();
+  return Partitioner(folded, batch, fusion).run();
 }
 
 std::map<SubgraphKey, int> count_subgraphs(const std::vector<SubgraphUse>& uses) {

@@ -168,6 +168,92 @@ TEST(Partition, OtherGatesThanSqueezeExciteFallApart) {
   EXPECT_EQ(uses[4].input, x);
 }
 
+/// Expansion, depthwise and projection, as inverted residual blocks have them.
+struct Block {
+  Graph graph;
+  int in, expand, expand_act, depthwise, depthwise_act;
+  explicit Block(int kernel = 1) {
+    in = graph.add_input({8, 8, 4});
+    expand = graph.add_conv(in, "expand", 12, kernel, 1, kernel / 2, 1, true);
+    expand_act = graph.add_activation(expand, "expand_act", Activation::relu6);
+    depthwise = graph.add_conv(expand_act, "dw", 12, 3, 2, 1, 12, true);
+    depthwise_act = graph.add_activation(depthwise, "dw_act", Activation::hard_swish);
+  }
+  std::vector<SubgraphUse> fused() const { return partition(graph, 1, DepthwiseFusion::with_neighbours); }
+};
+
+TEST(PartitionFused, ABlockIsOneSubgraphOnRequestOnly) {
+  Block block;
+  const int project = block.graph.add_conv(block.depthwise_act, "project", 6, 1, 1, 0, 1, true);
+  block.graph.add_conv(project, "next", 5, 3, 1, 1, 1, true);
+  EXPECT_EQ(partition(block.graph, 1).size(), 4u);
+  const auto uses = block.fused();
+  EXPECT_EQ(keys(uses),
+            (std::vector<SubgraphKey>{"block-f32-n1-h8-w8-i4-o6-k3-s2-p1-m12-expand-relu6-dw-hswish-project-linear",
+                                      "conv-f32-n1-h4-w4-i6-o5-k3-s1-p1-linear"}));
+  EXPECT_EQ(uses[0].input, block.in);
+  EXPECT_EQ(uses[0].output, project);
+  EXPECT_EQ(uses[0].parameters, (std::vector<int>{block.expand, block.depthwise, project}));
+  EXPECT_EQ(uses[1].input, project);
+}
+
+TEST(PartitionFused, TheResidualGoesToTheLastStage) {
+  Graph graph;
+  const int in = graph.add_input({8, 8, 4});
+  const int a = graph.add_conv(in, "a", 12, 1, 1, 0, 1, true);
+  const int b = graph.add_conv(graph.add_activation(a, "a_act", Activation::relu), "b", 12, 5, 1, 2, 12, true);
+  const int c = graph.add_conv(graph.add_activation(b, "b_act", Activation::relu), "c", 4, 1, 1, 0, 1, true);
+  const int sum = graph.add_add(in, c, "sum");
+  const int act = graph.add_activation(sum, "act", Activation::silu);
+  // Depthwise and pointwise only, as the stem before is no pointwise convolution; nothing comes after the sum.
+  const int d = graph.add_conv(act, "d", 4, 3, 1, 1, 4, true);
+  const int e = graph.add_conv(d, "e", 4, 1, 1, 0, 1, true);
+  graph.add_add(graph.add_activation(e, "e_act", Activation::relu), act, "last");
+  const auto uses = partition(graph, 2, DepthwiseFusion::with_neighbours);
+  EXPECT_EQ(keys(uses),
+            (std::vector<SubgraphKey>{"block-f32-n2-h8-w8-i4-o4-k5-s1-p2-m12-expand-relu-dw-relu-project-res-silu",
+                                      "block-f32-n2-h8-w8-i4-o4-k3-s1-p1-m4-dw-linear-project-relu-res"}));
+  EXPECT_EQ(uses[0].residual, in);
+  EXPECT_EQ(uses[1].residual, act);
+}
+
+TEST(PartitionFused, WhatStandsBetweenKeepsStagesApart) {
+  {  // a squeeze-excite: the projection stays alone
+    Block block;
+    const int x = block.depthwise_act;
+    int gate = block.graph.add_dense(block.graph.add_global_average_pool(x, "pool"), "reduce", 3);
+    gate = block.graph.add_dense(block.graph.add_activation(gate, "relu", Activation::relu), "excite", 12);
+    gate = block.graph.add_activation(gate, "gate", Activation::hard_sigmoid);
+    block.graph.add_conv(block.graph.add_scale(x, gate, "scale"), "project", 6, 1, 1, 0, 1, true);
+    EXPECT_EQ(keys(block.fused()),
+              (std::vector<SubgraphKey>{"block-f32-n1-h8-w8-i4-o12-k3-s2-p1-m12-expand-relu6-dw-hswish",
+                                        "se-f32-n1-h4-w4-i12-o12-k1-s1-p0-q3-linear",
+                                        "conv-f32-n1-h4-w4-i12-o6-k1-s1-p0-linear"}));
+  }
+  {  // the expanded map is read twice
+    Block block;
+    block.graph.add_conv(block.depthwise_act, "project", 6, 1, 1, 0, 1, true);
+    block.graph.add_global_average_pool(block.expand_act, "pool");
+    EXPECT_EQ(keys(block.fused()),
+              (std::vector<SubgraphKey>{"conv-f32-n1-h8-w8-i4-o12-k1-s1-p0-relu6",
+                                        "block-f32-n1-h8-w8-i12-o6-k3-s2-p1-m12-dw-hswish-project-linear",
+                                        "pool-f32-n1-h8-w8-i12-o12-k1-s1-p0-linear"}));
+  }
+  {  // the depthwise map, before its activation
+    Block block;
+    block.graph.add_conv(block.depthwise_act, "project", 6, 1, 1, 0, 1, true);
+    block.graph.add_global_average_pool(block.depthwise, "pool");
+    EXPECT_EQ(keys(block.fused()).front(), "block-f32-n1-h8-w8-i4-o12-k3-s2-p1-m12-expand-relu6-dw-linear");
+  }
+  {  // convolutions before and after that are not pointwise, or stride
+    Block block(3);
+    block.graph.add_conv(block.depthwise_act, "after", 6, 1, 2, 0, 1, true);
+    EXPECT_EQ(keys(block.fused()), (std::vector<SubgraphKey>{"conv-f32-n1-h8-w8-i4-o12-k3-s1-p1-relu6",
+                                                             "depthwise-f32-n1-h8-w8-i12-o12-k3-s2-p1-hswish",
+                                                             "conv-f32-n1-h4-w4-i12-o6-k1-s2-p0-linear"}));
+  }
+}
+
 /// A network of random operators over values of one shape and some that leave it.
 Graph random_graph(Random& random) {
   Graph graph;
@@ -177,7 +263,7 @@ Graph random_graph(Random& random) {
   for (int i = 0; i < count; ++i) {
     const std::string name = "n" + std::to_string(i);
     const auto activation = static_cast<Activation>(1 + random.below(6));
-    switch (random.below(9)) {
+    switch (random.below(11)) {
       case 0:
       case 1:
         values.push_back(graph.add_conv(any(), name, 4, 3, 1, 1, random.below(2) ? 1 : 4, true));
@@ -210,6 +296,17 @@ Graph random_graph(Random& random) {
         values.push_back(graph.add_resize(small, name, 2));
         break;
       }
+      case 9:
+      case 10: {
+        const int wide = graph.add_conv(any(), name + "e", 6, 1, 1, 0, 1, true);
+        const int relu = random.below(2) ? graph.add_activation(wide, name + "er", activation) : wide;
+        const int middle = graph.add_conv(relu, name + "d", 6, 3, 1, 1, 6, true);
+        if (random.below(3) == 0) values.push_back(graph.add_conv(relu, name + "s", 4, 1, 1, 0, 1, true));
+        const int again = random.below(2) ? graph.add_activation(middle, name + "dr", activation) : middle;
+        const int narrow = graph.add_conv(again, name + "p", 4, 1, 1, 0, 1, true);
+        values.push_back(random.below(2) ? graph.add_add(narrow, any(), name) : narrow);
+        break;
+      }
     }
   }
   graph.add_dense(graph.add_flatten(values.back(), "flat"), "last", 3);
@@ -218,7 +315,8 @@ Graph random_graph(Random& random) {
 
 TEST(Partition, SubgraphsInOrderGiveTheGraphsOwnOutput) {
   Random random(5);
-  for (int trial = 0; trial < 60; ++trial) {
+  int fused = 0;
+  for (int trial = 0; trial < 120; ++trial) {
     const Graph graph = random_graph(random);
     const Parameters parameters = random_parameters(graph, 100 + trial);
     const int batch = 1 + trial % 2;
@@ -226,8 +324,10 @@ TEST(Partition, SubgraphsInOrderGiveTheGraphsOwnOutput) {
     for (float& value : input) value = static_cast<float>(2 * random.uniform() - 1);
     const std::vector<float> expected = run_reference(graph, parameters, input, batch);
     std::map<int, std::vector<float>> values{{0, input}};
-    const auto uses = partition(graph, batch);
+    const auto uses =
+        partition(graph, batch, random.below(2) ? DepthwiseFusion::with_neighbours : DepthwiseFusion::apart);
     for (const SubgraphUse& use : uses) {
+      fused += use.subgraph.kind == SubgraphKind::fused_depthwise;
       EXPECT_EQ(parse_subgraph(use.subgraph.key()), use.subgraph);
       std::vector<std::vector<float>> inputs{values.at(use.input)};
       for (int node : use.parameters)
@@ -241,6 +341,7 @@ TEST(Partition, SubgraphsInOrderGiveTheGraphsOwnOutput) {
     for (size_t i = 0; i < got.size(); ++i)
       ASSERT_NEAR(got[i], expected[i], 1e-5 * (1 + std::abs(expected[i]))) << graph_to_json(graph);
   }
+  EXPECT_GT(fused, 20);
 }
 
 }  // namespace

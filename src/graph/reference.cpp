@@ -336,6 +336,12 @@ std::vector<long> subgraph_input_sizes(const Subgraph& s) {
     case SubgraphKind::squeeze_excite:
       sizes.insert(sizes.end(), {squeeze * c_in, squeeze, c_in * squeeze, c_in});
       break;
+    case SubgraphKind::fused_depthwise:
+      for (const Subgraph& stage : stages_of(s)) {
+        const std::vector<long> own = subgraph_input_sizes(stage);
+        sizes.insert(sizes.end(), {own[1], own[2]});
+      }
+      break;
     default:
       break;
   }
@@ -351,6 +357,17 @@ std::vector<float> run_subgraph_reference(const Subgraph& s, const std::vector<s
   for (size_t i = 0; i < sizes.size(); ++i)
     check_size("tensor " + std::to_string(i) + " of " + s.key(), inputs[i].size(), sizes[i]);
 
+  if (s.kind == SubgraphKind::fused_depthwise) {
+    Tensor value = inputs[0];
+    size_t next = 1;
+    for (const Subgraph& stage : stages_of(s)) {
+      std::vector<Tensor> own{std::move(value), inputs[next], inputs[next + 1]};
+      if (stage.residual) own.push_back(inputs.back());
+      value = run_subgraph_reference(stage, own);
+      next += 2;
+    }
+    return value;
+  }
   const ConvShape conv{s.batch, s.height, s.width, s.in_channels, s.out_channels, s.kernel, s.stride, s.padding};
   Tensor out;
   switch (s.kind) {
@@ -400,6 +417,8 @@ std::vector<float> run_subgraph_reference(const Subgraph& s, const std::vector<s
     case SubgraphKind::resize:
       out = resize(s.batch, s.height, s.width, s.in_channels, s.stride, inputs[0]);
       break;
+    case SubgraphKind::fused_depthwise:
+      break;  // above, stage by stage
   }
   if (!s.activation_last) activate(out, s.activation);
   if (s.residual) add(out, inputs.back());

@@ -14,7 +14,8 @@ std::vector<float> run_reference(const Graph& graph, const Parameters& parameter
                                  int batch);
 
 /// The tensors of one subgraph, in the order in which its program takes them (see Subgraph):
-/// input, then weight, bias (twice for squeeze_excite, none for pool), then residual if any.
+/// input, then weight, bias (of each stage for squeeze_excite and fused_depthwise, none for pool), then residual if
+/// any.
 std::vector<long> subgraph_input_sizes(const Subgraph& subgraph);
 std::vector<float> run_subgraph_reference(const Subgraph& subgraph, const std::vector<std::vector<float>>& inputs);
 

@@ -10,7 +10,7 @@
 namespace sonar {
 namespace {
 
-constexpr std::array<std::pair<SubgraphKind, const char*>, 13> kKinds{{{SubgraphKind::conv, "conv"},
+constexpr std::array<std::pair<SubgraphKind, const char*>, 14> kKinds{{{SubgraphKind::conv, "conv"},
                                                                        {SubgraphKind::depthwise, "depthwise"},
                                                                        {SubgraphKind::pool, "pool"},
                                                                        {SubgraphKind::dense, "dense"},
@@ -22,7 +22,8 @@ constexpr std::array<std::pair<SubgraphKind, const char*>, 13> kKinds{{{Subgraph
                                                                        {SubgraphKind::scale, "scale"},
                                                                        {SubgraphKind::activate, "activate"},
                                                                        {SubgraphKind::concat, "concat"},
-                                                                       {SubgraphKind::resize, "resize"}}};
+                                                                       {SubgraphKind::resize, "resize"},
+                                                                       {SubgraphKind::fused_depthwise, "block"}}};
 constexpr std::array<std::pair<Activation, const char*>, 7> kActivations{{{Activation::none, "linear"},
                                                                           {Activation::relu, "relu"},
                                                                           {Activation::hard_swish, "hswish"},
@@ -38,9 +39,13 @@ constexpr std::array<std::pair<Activation, const char*>, 7> kActivations{{{Activ
 
 /// What the fields cannot say together. The kinds that came first keep what their program spaces check.
 bool is_possible(const Subgraph& s) {
-  if (s.activation_last &&
-      (s.activation == Activation::none || s.kind == SubgraphKind::pool || s.kind >= SubgraphKind::squeeze_excite))
+  const bool fused = s.kind == SubgraphKind::fused_depthwise;
+  if (s.activation_last && (s.activation == Activation::none || s.kind == SubgraphKind::pool ||
+                            (s.kind >= SubgraphKind::squeeze_excite && !fused)))
     return false;
+  if (fused)
+    return (s.expands || s.projects) && s.middle_channels > 0 && s.padding < s.kernel &&
+           (s.expands || s.in_channels == s.middle_channels) && (s.projects || s.out_channels == s.middle_channels);
   if (s.kind <= SubgraphKind::squeeze_excite) return true;
   const bool window = s.kind == SubgraphKind::max_pool || s.kind == SubgraphKind::average_pool;
   const bool own_activation = s.kind == SubgraphKind::add || s.kind == SubgraphKind::multiply ||
@@ -95,6 +100,29 @@ long Subgraph::second_input_elements() const {
   return long(batch) * out_height() * out_width() * channels;
 }
 
+std::vector<Subgraph> stages_of(const Subgraph& s) {
+  if (s.kind != SubgraphKind::fused_depthwise) return {s};
+  std::vector<Subgraph> stages;
+  Subgraph stage{.kind = SubgraphKind::conv, .batch = s.batch, .height = s.height, .width = s.width};
+  const auto add = [&](SubgraphKind kind, int channels, Activation activation) {
+    stage.kind = kind;
+    stage.out_channels = channels;
+    stage.activation = activation;
+    stages.push_back(stage);
+    stage.height = stage.out_height(), stage.width = stage.out_width();
+    stage.in_channels = channels;
+    stage.kernel = stage.stride = 1, stage.padding = 0;
+  };
+  stage.in_channels = s.in_channels;
+  if (s.expands) add(SubgraphKind::conv, s.middle_channels, s.expand_activation);
+  stage.kernel = s.kernel, stage.stride = s.stride, stage.padding = s.padding;
+  add(SubgraphKind::depthwise, s.middle_channels, s.projects ? s.middle_activation : s.activation);
+  if (s.projects) add(SubgraphKind::conv, s.out_channels, s.activation);
+  stages.back().residual = s.residual;
+  stages.back().activation_last = s.activation_last;
+  return stages;
+}
+
 double Subgraph::macs() const {
   const double out_pixels = double(batch) * out_height() * out_width();
   switch (kind) {
@@ -118,6 +146,11 @@ double Subgraph::macs() const {
     case SubgraphKind::concat:
     case SubgraphKind::resize:
       return 0;
+    case SubgraphKind::fused_depthwise: {
+      double sum = 0;
+      for (const Subgraph& stage : stages_of(*this)) sum += stage.macs();
+      return sum;
+    }
   }
   throw InternalError("unknown subgraph kind");
 }
@@ -131,6 +164,11 @@ double Subgraph::weight_bytes() const {
       return 4.0 * out_channels * (kernel * kernel + 1);
     case SubgraphKind::squeeze_excite:
       return 4.0 * (2.0 * in_channels * squeeze + squeeze + in_channels);
+    case SubgraphKind::fused_depthwise: {
+      double sum = 0;
+      for (const Subgraph& stage : stages_of(*this)) sum += stage.weight_bytes();
+      return sum;
+    }
     default:
       return 0;
   }
@@ -148,6 +186,12 @@ SubgraphKey Subgraph::key() const {
   add('s', stride);
   add('p', padding);
   if (kind == SubgraphKind::squeeze_excite) add('q', squeeze);
+  if (kind == SubgraphKind::fused_depthwise) {
+    add('m', middle_channels);
+    if (expands) text += std::string("-expand-") + to_text(expand_activation);
+    text += "-dw";
+    if (projects) text += std::string("-") + to_text(middle_activation) + "-project";
+  }
   if (activation_last) text += "-res";
   text += std::string("-") + to_text(activation);
   if (residual && !activation_last) text += "-res";
@@ -184,15 +228,36 @@ Subgraph parse_subgraph(const SubgraphKey& key) {
   number('s', result.stride);
   number('p', result.padding);
   if (result.kind == SubgraphKind::squeeze_excite) number('q', result.squeeze);
-  std::string_view activation = next();
+  const auto activation_named = [&](std::string_view part) {
+    for (auto [value, text] : kActivations)
+      if (part == text) return value;
+    refuse(key, part);
+  };
+  std::string_view activation;
+  if (result.kind == SubgraphKind::fused_depthwise) {
+    number('m', result.middle_channels);
+    std::string_view stage = next();
+    if (stage == "expand") {
+      result.expands = true;
+      result.expand_activation = activation_named(next());
+      stage = next();
+    }
+    if (stage != "dw") refuse(key, stage);
+    activation = next();
+    if (rest.starts_with("project-")) {
+      result.projects = true;
+      result.middle_activation = activation_named(activation);
+      next();
+      activation = next();
+    }
+  } else {
+    activation = next();
+  }
   if (activation == "res") {
     result.residual = result.activation_last = true;
     activation = next();
   }
-  known = false;
-  for (auto [value, text] : kActivations)
-    if (activation == text) result.activation = value, known = true;
-  if (!known) refuse(key, activation);
+  result.activation = activation_named(activation);
   if (!rest.empty()) {
     if (rest != "res") refuse(key, rest);
     result.residual = true;

@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 namespace sonar {
 
@@ -17,7 +18,8 @@ enum class SubgraphKind {
   scale = 10,
   activate = 11,
   concat = 12,
-  resize = 13
+  resize = 13,
+  fused_depthwise = 14
 };
 enum class Activation { none = 0, relu = 1, hard_swish = 2, hard_sigmoid = 3, relu6 = 4, sigmoid = 5, silu = 6 };
 
@@ -38,6 +40,9 @@ using SubgraphKey = std::string;
 ///   activate        y = act(x)
 ///   concat          y = x, then z, along the channels; z: out_channels - in_channels channels
 ///   resize          y[i][j] = x[i / stride][j / stride]: nearest, enlarged by the stride
+///   fused_depthwise y = act(project(act_m(depthwise(act_e(expand(x)))))) [+ r]: a depthwise convolution with the
+///                   pointwise ones before and after it, of which one may be absent; kernel, stride and padding are
+///                   those of the depthwise one. Weights and biases in order of use.
 /// r is the residual input, of the output's shape, added after the activation, or before it with activation_last.
 struct Subgraph {
   SubgraphKind kind = SubgraphKind::conv;
@@ -47,8 +52,13 @@ struct Subgraph {
   int kernel = 1, stride = 1, padding = 0;  // square, symmetric
   int squeeze = 0;                          // squeeze_excite only: channels of the bottleneck
   Activation activation = Activation::none;
-  bool residual = false;         // conv, depthwise, dense
+  bool residual = false;         // conv, depthwise, dense, fused_depthwise
   bool activation_last = false;  // y = act(conv(x, w) + b + r); only with a residual and an activation
+  // fused_depthwise only:
+  int middle_channels = 0;  // of the depthwise convolution
+  bool expands = false, projects = false;
+  Activation expand_activation = Activation::none;  // act_e
+  Activation middle_activation = Activation::none;  // act_m, where a projection follows; else `activation` is its own
 
   int out_height() const;
   int out_width() const;
@@ -61,10 +71,15 @@ struct Subgraph {
   /// Bytes of weights and biases.
   double weight_bytes() const;
   /// "conv-f32-n1-h32-w32-i3-o16-k3-s1-p1-hswish-res"; activation and residual stand in the order in which they are
-  /// applied ("...-res-relu" with activation_last).
+  /// applied ("...-res-relu" with activation_last). A fused_depthwise names its stages:
+  /// "block-f32-n1-h56-w56-i24-o24-k3-s1-p1-m144-expand-relu6-dw-relu6-project-linear-res".
   SubgraphKey key() const;
   bool operator==(const Subgraph&) const = default;
 };
+
+/// The convolutions that a fused_depthwise is made of, in order; the residual is the last one's. Any other subgraph is
+/// its own only stage.
+std::vector<Subgraph> stages_of(const Subgraph& subgraph);
 
 /// Inverse of key(). Throws UserError on text that is no key.
 Subgraph parse_subgraph(const SubgraphKey& key);

@@ -14,7 +14,7 @@ TEST(Subgraph, KeyRoundTripsOverRandomSubgraphs) {
   Random random(7);
   for (int i = 0; i < 4000; ++i) {
     Subgraph s;
-    s.kind = static_cast<SubgraphKind>(1 + random.below(13));
+    s.kind = static_cast<SubgraphKind>(1 + random.below(14));
     s.batch = 1 + random.below(32);
     s.height = 1 + random.below(224);
     s.width = 1 + random.below(224);
@@ -26,10 +26,11 @@ TEST(Subgraph, KeyRoundTripsOverRandomSubgraphs) {
     s.squeeze = s.kind == SubgraphKind::squeeze_excite ? 1 + random.below(240) : 0;
     s.activation = static_cast<Activation>(random.below(7));
     s.residual = random.below(2);
+    const bool fused = s.kind == SubgraphKind::fused_depthwise;
     const bool weighted =
-        s.kind == SubgraphKind::conv || s.kind == SubgraphKind::depthwise || s.kind == SubgraphKind::dense;
+        s.kind == SubgraphKind::conv || s.kind == SubgraphKind::depthwise || s.kind == SubgraphKind::dense || fused;
     s.activation_last = weighted && s.residual && s.activation != Activation::none && random.below(2);
-    if (s.kind >= SubgraphKind::max_pool) {
+    if (s.kind >= SubgraphKind::max_pool && !fused) {
       const bool window = s.kind <= SubgraphKind::average_pool;
       s.residual = false;
       s.out_channels = s.in_channels + (s.kind == SubgraphKind::concat ? 1 + random.below(100) : 0);
@@ -38,6 +39,14 @@ TEST(Subgraph, KeyRoundTripsOverRandomSubgraphs) {
       if (!window && s.kind != SubgraphKind::resize) s.stride = 1;
       if (window || s.kind >= SubgraphKind::concat) s.activation = Activation::none;
       if (s.kind == SubgraphKind::activate) s.activation = static_cast<Activation>(1 + random.below(6));
+    }
+    if (fused) {
+      s.padding = random.below(s.kernel);
+      const uint64_t form = random.below(3);
+      s.expands = form != 1, s.projects = form != 2;
+      s.middle_channels = s.expands && s.projects ? 1 + random.below(960) : s.expands ? s.out_channels : s.in_channels;
+      if (s.expands) s.expand_activation = static_cast<Activation>(random.below(7));
+      if (s.projects) s.middle_activation = static_cast<Activation>(random.below(7));
     }
     EXPECT_EQ(parse_subgraph(s.key()), s) << s.key();
   }
@@ -53,6 +62,32 @@ TEST(Subgraph, EveryTruncationOfAKeyIsRefusedOrDifferent) {
   }
 }
 
+TEST(Subgraph, ABlockIsItsStages) {
+  const SubgraphKey key = "block-f32-n2-h56-w28-i24-o32-k3-s2-p1-m144-expand-relu6-dw-hswish-project-linear";
+  const Subgraph block = parse_subgraph(key);
+  std::vector<SubgraphKey> stages;
+  double macs = 0, weight_bytes = 0;
+  for (const Subgraph& stage : stages_of(block)) {
+    stages.push_back(stage.key());
+    macs += stage.macs(), weight_bytes += stage.weight_bytes();
+  }
+  EXPECT_EQ(stages, (std::vector<SubgraphKey>{"conv-f32-n2-h56-w28-i24-o144-k1-s1-p0-relu6",
+                                              "depthwise-f32-n2-h56-w28-i144-o144-k3-s2-p1-hswish",
+                                              "conv-f32-n2-h28-w14-i144-o32-k1-s1-p0-linear"}));
+  EXPECT_EQ(block.macs(), macs);
+  EXPECT_EQ(block.weight_bytes(), weight_bytes);
+  EXPECT_EQ(block.out_height(), 28);
+  EXPECT_FALSE(block.has_second_input());
+  // The residual and the last activation are the last stage's, whichever it is.
+  const auto last = [](const char* text) { return stages_of(parse_subgraph(text)).back().key(); };
+  EXPECT_EQ(last("block-f32-n1-h8-w8-i4-o6-k3-s1-p1-m4-dw-relu-project-res-silu"),
+            "conv-f32-n1-h8-w8-i4-o6-k1-s1-p0-res-silu");
+  EXPECT_EQ(last("block-f32-n1-h8-w8-i4-o6-k5-s1-p2-m6-expand-relu-dw-hswish-res"),
+            "depthwise-f32-n1-h8-w8-i6-o6-k5-s1-p2-hswish-res");
+  EXPECT_EQ(stages_of(stages_of(block)[0]), std::vector<Subgraph>{stages_of(block)[0]});
+  for (size_t cut = 0; cut < key.size(); ++cut) EXPECT_THROW(parse_subgraph(key.substr(0, cut)), UserError) << cut;
+}
+
 TEST(Subgraph, KeysOfRecordsStayAsTheyAre) {
   Subgraph s{.kind = SubgraphKind::conv, .batch = 1, .height = 32, .width = 30, .in_channels = 3, .out_channels = 16};
   s.kernel = 3, s.padding = 1, s.activation = Activation::hard_swish, s.residual = true;
@@ -65,11 +100,17 @@ TEST(Subgraph, KeysOfRecordsStayAsTheyAre) {
 }
 
 TEST(Subgraph, RefusesWhatNoProgramComputes) {
-  for (const char* key : {"conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-linear", "pool-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu",
-                          "conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu-res", "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p2-linear",
-                          "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p0-relu", "add-f32-n1-h8-w8-i4-o4-k1-s1-p0-relu-res",
-                          "add-f32-n1-h8-w8-i4-o5-k1-s1-p0-relu", "activate-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear",
-                          "concat-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear", "scale-f32-n1-h8-w8-i4-o4-k3-s1-p1-linear"})
+  for (const char* key :
+       {"conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-linear", "pool-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu",
+        "conv-f32-n1-h8-w8-i4-o4-k1-s1-p0-res-relu-res", "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p2-linear",
+        "maxpool-f32-n1-h8-w8-i4-o4-k2-s2-p0-relu", "add-f32-n1-h8-w8-i4-o4-k1-s1-p0-relu-res",
+        "add-f32-n1-h8-w8-i4-o5-k1-s1-p0-relu", "activate-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear",
+        "concat-f32-n1-h8-w8-i4-o4-k1-s1-p0-linear", "scale-f32-n1-h8-w8-i4-o4-k3-s1-p1-linear",
+        "block-f32-n1-h8-w8-i4-o4-k3-s1-p1-m4-dw-relu", "block-f32-n1-h8-w8-i4-o6-k3-s1-p1-m5-expand-relu-dw-relu",
+        "block-f32-n1-h8-w8-i4-o6-k3-s1-p1-m6-dw-relu-project-linear",
+        "block-f32-n1-h8-w8-i4-o6-k3-s1-p1-m6-expand-relu-project-linear",
+        "block-f32-n1-h8-w8-i4-o6-k3-s1-p3-m6-expand-relu-dw-relu-project-linear",
+        "block-f32-n1-h8-w8-i4-o6-k3-s1-p1-m6-expand-relu-dw-relu-project-res-linear"})
     EXPECT_THROW(parse_subgraph(key), UserError) << key;
 }
 

@@ -84,9 +84,9 @@ ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, 
 
 }  // namespace
 
-ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
+ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, const Target& target, ConvRows rows_given) {
   if (s.winograd > 0) return estimate_winograd(subgraph, s, target);
-  const ConvShape shape = conv_shape(subgraph);
+  const ConvShape shape = conv_shape(subgraph, rows_given);
   const double registers_per_vector = ceil_div(s.vector, target.vector_floats);
   const double vectors = s.tile_vectors * registers_per_vector, pixels = s.tile_width * s.tile_height;
   const double accumulators = vectors * pixels;

@@ -14,6 +14,7 @@ struct ConvEstimate {
 };
 
 /// Assumes two units for multiply-adds, two for loads, and caches of usual speed: it ranks, it does not predict times.
-ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& schedule, const Target& target);
+ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& schedule, const Target& target,
+                           ConvRows rows = ConvRows::joined);
 
 }  // namespace sonar

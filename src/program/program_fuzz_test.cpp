@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -18,6 +19,7 @@
 #include "program/compiler.h"
 #include "program/random_subgraphs.h"
 #include "program/space_conv.h"
+#include "program/space_fused_depthwise.h"
 
 namespace sonar {
 namespace {
@@ -120,6 +122,7 @@ void compile_run_and_compare(const Target& target, const std::vector<Trial>& tri
   options.work_folder = work_folder();
   options.worker = SONAR_BIN_DIR "/sonar-compiler";
   options.asserts = asserts;
+  options.time_limit_s = 120;  // of a machine that does other work
   Compiler compiler(options);
   std::vector<CompileRequest> requests;
   for (const Trial& trial : trials) requests.push_back(trial.request);
@@ -242,6 +245,52 @@ TEST(DenseFuzz, EveryKnobAlsoWithBatches) {
   Random random(19);
   compile_run_and_compare(host_target(), trials_of_every_value(host_target(), keys, random), false);
   compile_run_and_compare(host_target(), trials_of_every_value(host_target(), {keys[1]}, random), true);
+}
+
+// Every fusion of every form of block, over borders that are most of the map, bands that do not divide it, channels
+// that fill no vector, more rows between two bands than a band has.
+const std::vector<std::string> kBlocks = {
+    "block-f32-n1-h9-w7-i5-o7-k3-s1-p1-m18-expand-relu6-dw-hswish-project-linear",
+    "block-f32-n2-h12-w11-i8-o24-k5-s2-p2-m33-expand-hswish-dw-relu-project-linear",
+    "block-f32-n1-h7-w8-i16-o16-k5-s1-p2-m64-expand-relu-dw-relu-project-res-relu",
+    "block-f32-n1-h10-w14-i6-o40-k3-s2-p1-m40-expand-silu-dw-relu",
+    "block-f32-n3-h6-w5-i13-o13-k3-s1-p0-m13-expand-linear-dw-linear",
+    "block-f32-n2-h11-w6-i24-o10-k3-s1-p1-m24-dw-relu-project-hswish-res",
+    "block-f32-n1-h1-w9-i3-o4-k3-s1-p1-m48-expand-relu-dw-relu-project-linear",
+    "block-f32-n1-h16-w5-i8-o8-k2-s2-p0-m32-expand-relu-dw-relu-project-linear-res"};
+
+TEST(FusedDepthwiseFuzz, EveryKnobOnTinyMapsAndOddChannels) {
+  Random random(20);
+  compile_run_and_compare(host_target(),
+                          trials_of_every_value(host_target(), {kBlocks[0], kBlocks[1], kBlocks[4]}, random), false);
+}
+
+TEST(FusedDepthwiseFuzz, EveryKnobWithHalidesChecksAndThreads) {
+  Target target = host_target();
+  target.threads = 2;
+  Random random(21);
+  compile_run_and_compare(target, trials_of_every_value(target, {kBlocks[2], kBlocks[5]}, random), true);
+}
+
+/// Draws of each fusion, as draws of single values hold few of the rarer combinations.
+TEST(FusedDepthwiseFuzz, EveryFusionWithHalidesChecks) {
+  Random random(22);
+  std::vector<Trial> trials;
+  std::map<std::pair<StageFusion, bool>, int> seen;
+  for (const std::string& key : kBlocks) {
+    const Subgraph subgraph = parse_subgraph(key);
+    std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, host_target());
+    std::map<std::pair<StageFusion, bool>, int> of_this;
+    for (int draw = 0; draw < 300; ++draw) {
+      const Knobs knobs = space->random(random);
+      const FusedSchedule s = decode_fused(subgraph, knobs);
+      if (s.rows == 0 || ++of_this[{s.fusion, s.by_channels}] > 2) continue;
+      ++seen[{s.fusion, s.by_channels}];
+      trials.push_back({{subgraph, knobs, fmt::format("fused_{}", trials.size())}, space});
+    }
+  }
+  EXPECT_EQ(seen.size(), 5u);  // by channels are no whole maps
+  compile_run_and_compare(host_target(), trials, true);
 }
 
 /// Channels that fill no vector, whose programs lay taps side by side; maps and batches of all sizes.

@@ -235,6 +235,8 @@ std::unique_ptr<ProgramSpace> make_program_space(const Subgraph& subgraph, const
     case SubgraphKind::concat:
     case SubgraphKind::resize:
       return make_elementwise_space(subgraph, target);
+    case SubgraphKind::fused_depthwise:
+      return make_fused_depthwise_space(subgraph, target);
   }
   throw InternalError("unknown subgraph kind");
 }

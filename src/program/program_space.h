@@ -76,7 +76,7 @@ class ProgramSpace {
   /// draws of them (always the same ones).
   double legal_size() const;
   /// A legal program, uniformly from the knob vectors (by rejection; falls back to mutations of the default).
-  Knobs random(Random& random) const;
+  virtual Knobs random(Random& random) const;
   /// A legal program that differs from `knobs` in one or a few knobs.
   Knobs mutate(const Knobs& knobs, Random& random) const;
   /// A legal program, each knob from one of the parents.
@@ -84,7 +84,7 @@ class ProgramSpace {
   /// The legal program that is nearest to the knobs of another subgraph's program, given by name: each takes its
   /// nearest value here, names that this space does not have are passed over, knobs that are not named keep the default
   /// program's value, and what is illegal together is moved as little as possible.
-  Knobs closest_legal(const std::vector<std::pair<std::string, int>>& named) const;
+  virtual Knobs closest_legal(const std::vector<std::pair<std::string, int>>& named) const;
   /// "vector=16 tile_width=4 ..." and back; throws UserError naming the knob.
   std::string to_text(const Knobs& knobs) const;
   Knobs from_text(const std::string& text) const;

@@ -33,9 +33,10 @@ std::string message_of(const std::function<void()>& function) {
 
 TEST(ProgramSpace, EveryMoveIsLegalForAnyShape) {
   Random random(1);
-  for (int i = 0; i < 1300; ++i) {
+  for (int i = 0; i < 1400; ++i) {
     Subgraph subgraph = random_subgraph(kEveryKind[i % kEveryKind.size()], random);
-    if (random.below(3) == 0) {  // large ones too: nothing is compiled here
+    if (random.below(3) == 0 &&
+        subgraph.kind != SubgraphKind::fused_depthwise) {  // large ones too: nothing is compiled here
       subgraph.in_channels = 1 + random.below(1000);
       subgraph.out_channels =
           subgraph.kind == SubgraphKind::conv || subgraph.kind == SubgraphKind::dense
@@ -98,7 +99,7 @@ TEST(ProgramSpace, ClosestLegalIsLegalForAnyShapeAndKeepsWhatItCan) {
 
 TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
   Random random(2);
-  for (int i = 0; i < 650; ++i) {
+  for (int i = 0; i < 700; ++i) {
     const Subgraph subgraph = random_subgraph(kEveryKind[i % kEveryKind.size()], random);
     const auto space = make_program_space(subgraph, target_of(16));
     const std::vector<Argument> arguments = space->arguments(space->random(random));

@@ -8,10 +8,10 @@
 namespace sonar {
 
 inline constexpr std::array kEveryKind = {
-    SubgraphKind::conv,           SubgraphKind::depthwise, SubgraphKind::pool,         SubgraphKind::dense,
-    SubgraphKind::squeeze_excite, SubgraphKind::max_pool,  SubgraphKind::average_pool, SubgraphKind::add,
-    SubgraphKind::multiply,       SubgraphKind::scale,     SubgraphKind::activate,     SubgraphKind::concat,
-    SubgraphKind::resize};
+    SubgraphKind::conv,           SubgraphKind::depthwise,      SubgraphKind::pool,         SubgraphKind::dense,
+    SubgraphKind::squeeze_excite, SubgraphKind::max_pool,       SubgraphKind::average_pool, SubgraphKind::add,
+    SubgraphKind::multiply,       SubgraphKind::scale,          SubgraphKind::activate,     SubgraphKind::concat,
+    SubgraphKind::resize,         SubgraphKind::fused_depthwise};
 
 inline Subgraph random_subgraph(SubgraphKind kind, Random& random) {
   auto between = [&](int low, int high) { return low + static_cast<int>(random.below(high - low + 1)); };
@@ -39,6 +39,23 @@ inline Subgraph random_subgraph(SubgraphKind kind, Random& random) {
       while (s.height + 2 * s.padding < s.kernel) ++s.height;
       while (s.width + 2 * s.padding < s.kernel) ++s.width;
       if (kind == SubgraphKind::depthwise) s.out_channels = s.in_channels;
+      s.activation_last = activation_last;
+      break;
+    }
+    case SubgraphKind::fused_depthwise: {
+      constexpr int kKernels[] = {3, 3, 5, 2};
+      s.kernel = kKernels[random.below(4)];
+      s.stride = between(1, 2);
+      s.padding = random.below(4) == 0 ? 0 : s.kernel / 2;
+      while (s.height + 2 * s.padding < s.kernel) ++s.height;
+      while (s.width + 2 * s.padding < s.kernel) ++s.width;
+      const uint64_t form = random.below(4);
+      s.expands = form != 1, s.projects = form != 2;
+      s.middle_channels = channels();
+      if (!s.expands) s.in_channels = s.middle_channels;
+      if (!s.projects) s.out_channels = s.middle_channels;
+      if (s.expands) s.expand_activation = static_cast<Activation>(random.below(7));
+      if (s.projects) s.middle_activation = static_cast<Activation>(random.below(7));
       s.activation_last = activation_last;
       break;
     }

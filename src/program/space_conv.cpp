@@ -11,7 +11,7 @@
 
 namespace sonar {
 
-ConvShape conv_shape(const Subgraph& s) {
+ConvShape conv_shape(const Subgraph& s, ConvRows rows) {
   ConvShape shape{};
   shape.in_channels = s.in_channels;
   shape.out_channels = s.out_channels;
@@ -21,7 +21,7 @@ ConvShape conv_shape(const Subgraph& s) {
   shape.row_step = s.stride;
   shape.pad_floats = s.padding * s.in_channels;
   shape.pad_rows = s.padding;
-  if (s.kernel == 1 && s.stride == 1 && s.padding == 0) {
+  if (rows == ConvRows::joined && s.kernel == 1 && s.stride == 1 && s.padding == 0) {
     const int pixels = s.batch * s.height * s.width;
     shape.batch = shape.in_height = shape.out_height = 1;
     shape.in_row = pixels * s.in_channels;
@@ -63,8 +63,8 @@ constexpr int kMaxUnrolledOfDefaultCopies = 48;
 
 class ConvSpace : public ProgramSpace {
  public:
-  ConvSpace(const Subgraph& subgraph, const Target& target)
-      : subgraph_(subgraph), target_(target), avx2_(narrower(target)), shape_(conv_shape(subgraph)) {
+  ConvSpace(const Subgraph& subgraph, const Target& target, ConvRows rows)
+      : subgraph_(subgraph), target_(target), avx2_(narrower(target)), rows_(rows), shape_(conv_shape(subgraph, rows)) {
     const bool one_row = shape_.out_height == 1;
     const std::vector<int> lane_taps = lane_tap_values();
     std::vector<int> vectors = padded_vectors(target, shape_.out_channels);
@@ -204,7 +204,7 @@ class ConvSpace : public ProgramSpace {
 
   std::vector<float> features(const Knobs& knobs) const override {
     const ConvSchedule s = decode_conv(knobs);
-    const ConvEstimate e = estimate_conv(subgraph_, s, target(s));
+    const ConvEstimate e = estimate_conv(subgraph_, s, target(s), rows_);
     std::vector<float> f = knob_features(knobs);
     const double pixels = double(s.tile_width) * s.tile_height;
     const double vectors = double(accumulators(s)) / pixels;
@@ -260,7 +260,7 @@ class ConvSpace : public ProgramSpace {
   /// Takes a legal program that is faster by the estimate than `best`.
   void consider(const Knobs& knobs, Knobs& best, double& best_cycles) const {
     const ConvSchedule s = decode_conv(knobs);
-    const double cycles = estimate_conv(subgraph_, s, target(s)).cycles;
+    const double cycles = estimate_conv(subgraph_, s, target(s), rows_).cycles;
     if (cycles < best_cycles && why_illegal(knobs).empty()) best = knobs, best_cycles = cycles;
   }
   /// Small ones, and those that cut a row into equal parts.
@@ -342,14 +342,15 @@ class ConvSpace : public ProgramSpace {
 
   Subgraph subgraph_;
   Target target_, avx2_;
+  ConvRows rows_;
   ConvShape shape_;
   std::vector<KnobSpec> specs_;
 };
 
 }  // namespace
 
-std::unique_ptr<ProgramSpace> make_conv_space(const Subgraph& subgraph, const Target& target) {
-  return std::make_unique<ConvSpace>(subgraph, target);
+std::unique_ptr<ProgramSpace> make_conv_space(const Subgraph& subgraph, const Target& target, ConvRows rows) {
+  return std::make_unique<ConvSpace>(subgraph, target, rows);
 }
 
 }  // namespace sonar

@@ -6,7 +6,11 @@
 
 namespace sonar {
 
-/// The shape as the skeleton sees it. A pointwise convolution of stride 1 is one row of batch * height * width pixels.
+/// Whether a map's rows are one long row where that is possible: a pointwise convolution of stride 1 is one row of
+/// batch * height * width pixels, unless a neighbour in the same program needs its rows.
+enum class ConvRows { joined, apart };
+
+/// The shape as the skeleton sees it.
 struct ConvShape {
   int batch, in_height, in_row;  // in_row: floats of an input row (width * channels)
   int out_height, out_width, out_channels;
@@ -16,7 +20,7 @@ struct ConvShape {
   int pad_floats, pad_rows;  // before the first pixel
   int in_channels;
 };
-ConvShape conv_shape(const Subgraph& subgraph);
+ConvShape conv_shape(const Subgraph& subgraph, ConvRows rows = ConvRows::joined);
 
 /// Where the input with its zero border is made. Inlined: nowhere, loads are checked; everywhere, or only in copies of
 /// the loops for the first and last columns (and rows).

@@ -43,17 +43,21 @@ std::vector<Architecture> choose_architectures(const Config& config, const Space
   return result;
 }
 
-Candidate make_candidate(const std::string& name, const Graph& graph, int batch) {
+Candidate make_candidate(const std::string& name, const Graph& graph, int batch, DepthwiseFusion fusion) {
   Candidate candidate;
   candidate.architecture = {name};
   candidate.graph = graph;
-  candidate.uses = partition(fold_batch_norm(candidate.graph, {}).graph, batch);
+  candidate.uses = partition(fold_batch_norm(candidate.graph, {}).graph, batch, fusion);
   candidate.counts = count_subgraphs(candidate.uses);
   return candidate;
 }
 
-Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch) {
-  return make_candidate(architecture.name, space.lower(architecture, classes), batch);
+Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch, DepthwiseFusion fusion) {
+  return make_candidate(architecture.name, space.lower(architecture, classes), batch, fusion);
+}
+
+DepthwiseFusion depthwise_fusion(const Config& config) {
+  return config.search.fusion ? DepthwiseFusion::with_neighbours : DepthwiseFusion::apart;
 }
 
 NetworkRow network_row(const Candidate& candidate) {

@@ -26,8 +26,13 @@ struct Candidate {
 };
 
 /// `batch`: images per inference.
-Candidate make_candidate(const std::string& name, const Graph& graph, int batch);
-Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch);
+Candidate make_candidate(const std::string& name, const Graph& graph, int batch,
+                         DepthwiseFusion fusion = DepthwiseFusion::apart);
+Candidate lower(const Space& space, const Architecture& architecture, int classes, int batch,
+                DepthwiseFusion fusion = DepthwiseFusion::apart);
+
+/// What search.fusion asks for.
+DepthwiseFusion depthwise_fusion(const Config& config);
 
 NetworkRow network_row(const Candidate& candidate);
 

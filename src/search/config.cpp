@@ -54,6 +54,7 @@ void visit_keys(Config& c, Visit&& visit) {
   visit("search.proxy", c.search.proxy, Rule{});
   visit("search.proxy_time_limit_s", c.search.proxy_time_limit_s, within(0.1, 86400));
   visit("search.cost_model", c.search.cost_model, Rule{});
+  visit("search.fusion", c.search.fusion, Rule{});
   visit("search.transfer", c.search.transfer, Rule{});
   visit("search.batch_programs", c.search.batch_programs, within(1, 4096));
   visit("search.full_programs", c.search.full_programs, within(1, 1e6));

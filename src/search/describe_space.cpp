@@ -38,7 +38,8 @@ std::string describe_space(const Config& config, bool as_json) {
   std::map<SubgraphKey, long> subgraphs;
   long occurrences = 0;
   for (const Architecture& architecture : architectures) {
-    const Candidate candidate = lower(*space, architecture, classes, static_cast<int>(config.device.batch));
+    const Candidate candidate =
+        lower(*space, architecture, classes, static_cast<int>(config.device.batch), depthwise_fusion(config));
     rows.push_back(network_row(candidate));
     for (const auto& [key, count] : candidate.counts) subgraphs[key] += count, occurrences += count;
   }

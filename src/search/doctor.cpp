@@ -113,7 +113,8 @@ Health run_doctor(const Config& config, bool as_json) {
     std::vector<Candidate> all;
     std::map<SubgraphKey, int> subgraphs;
     for (const Architecture& architecture : architectures) {
-      all.push_back(lower(*space, architecture, classes, static_cast<int>(config.device.batch)));
+      all.push_back(
+          lower(*space, architecture, classes, static_cast<int>(config.device.batch), depthwise_fusion(config)));
       for (const auto& [key, count] : all.back().counts) subgraphs[key] += count;
     }
     std::sort(all.begin(), all.end(),

@@ -18,6 +18,7 @@ uint64_t input_seed(const Subgraph& subgraph, size_t argument) { return derive_s
 /// Values of one tensor of a subgraph: activations in [-1, 1), weights scaled so that outputs stay near 1.
 float value_scale(const Subgraph& s, Argument::Role role, size_t argument) {
   if (role != Argument::Role::weight) return role == Argument::Role::bias ? 0.25f : 1.0f;
+  if (s.kind == SubgraphKind::fused_depthwise) return value_scale(stages_of(s)[(argument - 1) / 2], role, 1);
   double fan_in = double(s.kernel) * s.kernel * s.in_channels;
   if (s.kind == SubgraphKind::depthwise) fan_in = double(s.kernel) * s.kernel;
   if (s.kind == SubgraphKind::squeeze_excite) fan_in = argument == 1 ? s.in_channels : s.squeeze;

@@ -211,8 +211,9 @@ void SearchRun::choose_candidates() {
   for (const Architecture& architecture : architectures) {
     Network network;
     const int batch = static_cast<int>(config_.device.batch);
-    network.candidate =
-        imported_ ? make_candidate(only_, imported_->graph, batch) : lower(*space_, architecture, classes_, batch);
+    const DepthwiseFusion fusion = depthwise_fusion(config_);
+    network.candidate = imported_ ? make_candidate(only_, imported_->graph, batch, fusion)
+                                  : lower(*space_, architecture, classes_, batch, fusion);
     network.row = network_row(network.candidate);
     network.graph_json = graph_to_json(network.candidate.graph);
     rows.push_back(network.row);

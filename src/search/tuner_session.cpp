@@ -52,21 +52,24 @@ std::string last_line(const std::string& path) {
 }
 
 json subgraph_json(const Subgraph& s) {
-  return {{"kind", to_text(s.kind)},
-          {"batch", s.batch},
-          {"height", s.height},
-          {"width", s.width},
-          {"in_channels", s.in_channels},
-          {"out_channels", s.out_channels},
-          {"kernel", s.kernel},
-          {"stride", s.stride},
-          {"padding", s.padding},
-          {"squeeze", s.squeeze},
-          {"activation", to_text(s.activation)},
-          {"residual", s.residual},
-          {"activation_last", s.activation_last},
-          {"out_height", s.out_height()},
-          {"out_width", s.out_width()}};
+  json result{{"kind", to_text(s.kind)},
+              {"batch", s.batch},
+              {"height", s.height},
+              {"width", s.width},
+              {"in_channels", s.in_channels},
+              {"out_channels", s.out_channels},
+              {"kernel", s.kernel},
+              {"stride", s.stride},
+              {"padding", s.padding},
+              {"squeeze", s.squeeze},
+              {"activation", to_text(s.activation)},
+              {"residual", s.residual},
+              {"activation_last", s.activation_last},
+              {"out_height", s.out_height()},
+              {"out_width", s.out_width()}};
+  if (s.kind == SubgraphKind::fused_depthwise)
+    for (const Subgraph& stage : stages_of(s)) result["stages"].push_back(subgraph_json(stage));
+  return result;
 }
 
 std::string causes() {

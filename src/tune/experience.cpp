@@ -18,18 +18,20 @@ constexpr double kFarthest = 8;       // distance
 
 std::vector<float> shape_features(const Subgraph& s) {
   const auto log2_of = [](double value) { return static_cast<float>(std::log2(1 + value)); };
-  return {log2_of(s.batch * double(s.out_height()) * s.out_width()),
-          log2_of(s.out_width()),
-          log2_of(s.in_channels),
-          log2_of(s.out_channels),
-          log2_of(s.squeeze),
-          float(s.kernel),
-          float(s.stride),
-          float(s.padding),
-          log2_of(s.macs()),
-          log2_of(s.weight_bytes()),
-          float(static_cast<int>(s.activation)),
-          s.residual ? 1.0f : 0.0f};
+  std::vector<float> features = {log2_of(s.batch * double(s.out_height()) * s.out_width()),
+                                 log2_of(s.out_width()),
+                                 log2_of(s.in_channels),
+                                 log2_of(s.out_channels),
+                                 log2_of(s.squeeze),
+                                 float(s.kernel),
+                                 float(s.stride),
+                                 float(s.padding),
+                                 log2_of(s.macs()),
+                                 log2_of(s.weight_bytes()),
+                                 float(static_cast<int>(s.activation)),
+                                 s.residual ? 1.0f : 0.0f};
+  if (s.kind == SubgraphKind::fused_depthwise) features.push_back(log2_of(s.middle_channels));
+  return features;
 }
 
 void append_features(const ProgramSpace& space, const Knobs& knobs, const std::vector<float>& shape,
@@ -66,6 +68,11 @@ double distance(const Subgraph& a, const Subgraph& b) {
   if (a.stride != b.stride) result += 1.5;
   if ((a.padding == 0) != (b.padding == 0)) result += 1;
   if (a.residual != b.residual) result += 0.25;
+  if (a.kind == SubgraphKind::fused_depthwise) {
+    result += log_ratio(a.middle_channels, b.middle_channels);
+    // Other stages have other knobs.
+    result += (a.expands != b.expands ? 4 : 0) + (a.projects != b.projects ? 4 : 0);
+  }
   return result;
 }
 

@@ -40,6 +40,8 @@ Lowered lower(const ProgramSpace& space, const Knobs& knobs) {
     case SubgraphKind::concat:
     case SubgraphKind::resize:
       return lower_elementwise(space, knobs);
+    case SubgraphKind::fused_depthwise:
+      return lower_fused_depthwise(space, knobs);
   }
   throw InternalError("unknown subgraph kind");
 }

@@ -43,7 +43,7 @@ Expr activate(Activation activation, Expr x) {
 Expr residual_at(const Subgraph& subgraph, const std::vector<sonar::Argument>& arguments, const std::vector<Var>& at,
                  Lowered& lowered) {
   if (!subgraph.residual) return Expr();
-  ImageParam residual = dense_input("residual", arguments[3].extents);
+  ImageParam residual = dense_input("residual", arguments[arguments.size() - 2].extents);
   lowered.arguments.push_back(residual);
   return residual(at);
 }

@@ -23,6 +23,7 @@ Lowered lower_dense(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_squeeze_excite(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_window_pool(const ProgramSpace& space, const Knobs& knobs);
 Lowered lower_elementwise(const ProgramSpace& space, const Knobs& knobs);
+Lowered lower_fused_depthwise(const ProgramSpace& space, const Knobs& knobs);
 
 /// A dense float32 tensor: bounds and strides are constants in the code, which then reads nothing of the buffer but its
 /// host pointer.
@@ -31,8 +32,8 @@ void declare_dense(Halide::OutputImageParam parameter, const std::vector<int>& e
 
 Halide::Expr activate(Activation activation, Halide::Expr x);
 
-/// Appends the residual, where the subgraph has one (the fourth of its arguments), to those of the function. Its value
-/// at `at`; undefined where there is none.
+/// Appends the residual, where the subgraph has one (the last of its arguments but the output), to those of the
+/// function. Its value at `at`; undefined where there is none.
 Halide::Expr residual_at(const Subgraph& subgraph, const std::vector<Argument>& arguments,
                          const std::vector<Halide::Var>& at, Lowered& lowered);
 
