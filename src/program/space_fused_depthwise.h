@@ -17,12 +17,12 @@ enum class StageFusion {
 
 /// A decoded knob vector.
 struct FusedSchedule {
-  StageFusion fusion;
-  int rows;          // of the output in a band, for which alone there is the map before the projection; 0: all of it
-  bool by_channels;  // a band's rows are expanded for one channel tile of the depthwise convolution at a time
-  std::optional<ConvSchedule> expand;
-  DepthwiseSchedule depthwise;
-  std::optional<ConvSchedule> project;
+  StageFusion fusion = StageFusion::whole;
+  int rows = 0;  // of the output in a band, for which alone there is the map before the projection; 0: all of it
+  bool by_channels = false;  // a band's rows are expanded for one channel tile of the depthwise convolution at a time
+  std::optional<ConvSchedule> expand = std::nullopt;
+  DepthwiseSchedule depthwise = {};
+  std::optional<ConvSchedule> project = std::nullopt;
 
   /// Of the expanded map in a program that keeps rows from band to band: a power of two, used in turn.
   int ring_rows(const Subgraph& subgraph) const {
