@@ -57,7 +57,7 @@ TEST_F(ConfigTest, ErrorsNameTheLineAndTheRemedy) {
       "config_test.toml:4: there is no key search.candidate; the nearest is search.candidates");
   has(message("[train]\nepochs = \"eight\"\n"), ":2: train.epochs must be a whole number");
   has(message("[train]\nepochs = 0\n"), "train.epochs is 0; it must be from 1");
-  has(message("[search]\nalgorithm = \"paretto\"\n"), "it can be pareto, threshold, hyperband, brute-force, random");
+  has(message("[search]\nalgorithm = \"paretto\"\n"), "it can be pareto, threshold, brute-force, random");
   has(message("[search\n"), ":1:");
   has(message("seed = 1\n"), "'seed' stands outside of a section; the nearest key is search.seed");
   has(message("[search]\ntime = \"20\"\n"), "'20' is no duration; write 90s");

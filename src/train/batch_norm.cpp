@@ -32,8 +32,7 @@ class BatchNormActivation : public torch::autograd::Function<BatchNormActivation
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& input,
                                const torch::Tensor& weight, const torch::Tensor& bias, const torch::Tensor& mean,
-                               const torch::Tensor& variance, bool training, double momentum,
-                               int64_t activation) {
+                               const torch::Tensor& variance, bool training, double momentum, int64_t activation) {
     const torch::Tensor x = input.contiguous(at::MemoryFormat::ChannelsLast);
     const int channels = int(x.size(1));
     const long rows = x.numel() / channels;
@@ -123,8 +122,8 @@ class BatchNormActivation : public torch::autograd::Function<BatchNormActivation
 }  // namespace
 
 torch::Tensor batch_norm_activation(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias,
-                                    const torch::Tensor& mean, const torch::Tensor& variance, bool training, double momentum,
-                                    Activation activation) {
+                                    const torch::Tensor& mean, const torch::Tensor& variance, bool training,
+                                    double momentum, Activation activation) {
   return BatchNormActivation::apply(x, weight, bias, mean, variance, training, momentum, int64_t(activation));
 }
 

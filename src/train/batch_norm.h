@@ -17,8 +17,8 @@ torch::Tensor batch_norm_activation(const torch::Tensor& x, const torch::Tensor&
 /// networks are judged after far fewer.
 inline constexpr double kBatchNormMomentum = 0.1;
 
-/// The momentum of a step (from 0): the plain mean of all steps at first, so that the statistics owe nothing to the zeros
-/// and ones that they begin with. A validation after a dozen steps would otherwise see mostly those.
+/// The momentum of a step (from 0): the plain mean of all steps at first, so that the statistics owe nothing to the
+/// zeros and ones that they begin with. A validation after a dozen steps would otherwise see mostly those.
 inline double batch_norm_momentum(long step) { return std::max(kBatchNormMomentum, 1 / double(step + 1)); }
 
 }  // namespace sonar

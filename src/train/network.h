@@ -35,8 +35,8 @@ class Network {
   const Graph& graph() const { return graph_; }
   const std::vector<TensorPlace>& places() const { return places_; }  // in the order of parameter_sizes()
   torch::Tensor weights, gradient;                                    // [values], decayed ones first
-  long decayed = 0;          // how many of them weight decay applies to: not biases, not batch norm
-  torch::Tensor statistics;  // [values]
+  long decayed = 0;                // how many of them weight decay applies to: not biases, not batch norm
+  torch::Tensor statistics;        // [values]
   double statistics_momentum = 1;  // of the next forward pass in training; see batch_norm_momentum()
   /// Writes and reads every tensor, host side.
   Parameters parameters() const;

@@ -13,6 +13,7 @@
 // It is linked statically and must compile as C++17 without exceptions, with nothing at hand but a C++ library.
 #include <HalideRuntime.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -31,6 +32,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -762,6 +764,10 @@ void limit(decltype(RLIMIT_AS) resource, double value) {
   limit(RLIMIT_AS, program_memory_bytes + 2 * large_page + bytes);
   limit(RLIMIT_CPU, std::ceil(c.time_limit_s * batch.threads) + 2);
   limit(RLIMIT_CORE, 0);
+  // What a program allocates for itself stays mapped between its runs, as in a deployed network that keeps its memory:
+  // programs with two large maps would otherwise spend most of their time on page faults.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // the most that glibc takes
+  mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   if (halide_set_error_handler) halide_set_error_handler(keep_halide_message);
   if (halide_set_num_threads) halide_set_num_threads(batch.threads);
 
