@@ -38,6 +38,9 @@ def parse_key(key):
     return result
 
 
+KINDS = ("conv", "depthwise", "pool", "dense", "se")  # that subgraph_nodes knows
+
+
 def subgraph_nodes(key):
     """The graph of one subgraph; its residual is a second input."""
     s = parse_key(key)
