@@ -2,16 +2,12 @@
 // for what it costs; final accuracies and latencies are predicted from all that was seen.
 #include "policy/algorithm_sonar_plus.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <optional>
 #include <queue>
 
-#include "model/error.h"
 #include "model/random.h"
 #include "policy/algorithms.h"
 #include "policy/estimator_latency.h"
@@ -224,30 +220,19 @@ std::vector<TrainingChoice> choose_training(const std::vector<TrainingOption>& o
 
 namespace {
 
-double number_of(const PolicyOptions& options, const std::string& key, double otherwise, double low, double high) {
-  const auto found = options.settings.find(key);
-  if (found == options.settings.end()) return otherwise;
-  const std::string& text = found->second;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high))
-    throw UserError(fmt::format("sonar+: {} is '{}'; it must be a number from {} to {}", key, text, low, high));
-  return value;
-}
-
 class SonarPlus : public Algorithm {
  public:
   explicit SonarPlus(const PolicyOptions& options)
-      : rounds_(static_cast<int>(number_of(options, "rounds", 20, 2, 1000))),
-        growth_(number_of(options, "growth", 1.5, 1.1, 100)),
-        levels_(static_cast<int>(number_of(options, "levels", 4, 1, 10))),
-        looks_(number_of(options, "looks", 1, 0, 1) != 0),
-        contenders_(static_cast<int>(number_of(options, "contenders", 64, 0, 1e6))),
-        process_(number_of(options, "process", 1, 0, 1) != 0),
-        start_(number_of(options, "start", 0.15, 0.01, 1)),
-        latency_model_(static_cast<int>(number_of(options, "latency_model", 2, 0, 2))),
-        features_(number_of(options, "features", 1, 0, 1) != 0),
-        curves_(number_of(options, "curves", 1, 0, 1) != 0) {}
+      : rounds_(static_cast<int>(setting_number(options, "rounds", 20, 2, 1000))),
+        growth_(setting_number(options, "growth", 1.5, 1.1, 100)),
+        levels_(static_cast<int>(setting_number(options, "levels", 4, 1, 10))),
+        looks_(setting_number(options, "looks", 1, 0, 1) != 0),
+        contenders_(static_cast<int>(setting_number(options, "contenders", 64, 0, 1e6))),
+        process_(setting_number(options, "process", 1, 0, 1) != 0),
+        start_(setting_number(options, "start", 0.15, 0.01, 1)),
+        latency_model_(static_cast<int>(setting_number(options, "latency_model", 2, 0, 2))),
+        features_(setting_number(options, "features", 1, 0, 1) != 0),
+        curves_(setting_number(options, "curves", 1, 0, 1) != 0) {}
 
   size_t affordable(size_t networks, double total, double mean_step_cost, const PolicyOptions& options) const override {
     return total >= mean_step_cost * static_cast<double>(options.minimum_slice) ? networks : 0;

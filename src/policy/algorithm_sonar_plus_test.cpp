@@ -9,6 +9,7 @@
 #include "model/error.h"
 #include "model/random.h"
 #include "policy/search_policy.h"
+#include "policy/synthetic_space.h"
 
 namespace sonar {
 namespace {
@@ -130,34 +131,6 @@ PolicyOptions options_of(const std::string& algorithm, uint64_t seed = 1) {
   return options;
 }
 
-/// Networks of rising latency and, but for a part that no feature tells, accuracy; learning curves that rise to the
-/// end.
-struct World {
-  explicit World(size_t n, uint64_t seed) {
-    Random random(seed);
-    for (size_t i = 0; i < n; ++i) {
-      const double size = random.uniform();
-      NetworkState network;
-      network.name = "n" + std::to_string(i);
-      network.features = {size};
-      network.subgraphs = {{i, 1}};
-      networks.push_back(network);
-      SubgraphState subgraph;
-      subgraph.key = "s" + std::to_string(i);
-      subgraphs.push_back(subgraph);
-      latency.push_back(10 * std::exp(2 * size));
-      final.push_back(0.95 - 0.3 * std::exp(-3 * size) - 0.04 * random.uniform());
-      speed.push_back(3 + 3 * random.uniform());
-    }
-  }
-  double accuracy(size_t i, long step) const {
-    return final[i] * (1 - std::exp(-speed[i] * double(step) / 100)) / (1 - std::exp(-speed[i]));
-  }
-  std::vector<NetworkState> networks;
-  std::vector<SubgraphState> subgraphs;
-  std::vector<double> latency, final, speed;
-};
-
 struct Outcome {
   double gap = 0;  // mean over the networks of the true front, achieved
   double spent = 0;
@@ -166,7 +139,7 @@ struct Outcome {
   std::vector<double> accuracy;  // observed
 };
 
-Outcome search(const World& world, const PolicyOptions& options, double budget) {
+Outcome search(const SyntheticSpace& world, const PolicyOptions& options, double budget) {
   SearchPolicy policy(options, world.networks, world.subgraphs, {"size"});
   const size_t n = world.networks.size();
   for (size_t i = 0; i < n; ++i) policy.tell_default(i, world.latency[i]);
@@ -206,7 +179,7 @@ Outcome search(const World& world, const PolicyOptions& options, double budget) 
 TEST(SonarPlus, IsNoWorseThanHalvingOnTheAverageAndKeepsToItsBudget) {
   double plus = 0, halving = 0;
   for (uint64_t seed = 1; seed <= 8; ++seed) {
-    const World world(150, seed);
+    const SyntheticSpace world(150, seed);
     const Outcome outcome = search(world, options_of("sonar+", seed), 150 * 100 / 30.0);
     plus += outcome.gap;
     halving += search(world, options_of("pareto", seed), 150 * 100 / 30.0).gap;
@@ -217,7 +190,7 @@ TEST(SonarPlus, IsNoWorseThanHalvingOnTheAverageAndKeepsToItsBudget) {
 }
 
 TEST(SonarPlus, ReturnsTheFrontOfWhatItTrained) {
-  const World world(60, 3);
+  const SyntheticSpace world(60, 3);
   const Outcome outcome = search(world, options_of("sonar+"), 600);
   ASSERT_FALSE(outcome.result.empty());
   for (size_t a : outcome.result) EXPECT_GT(outcome.accuracy[a], 0) << a << " was not trained";
@@ -230,19 +203,19 @@ TEST(SonarPlus, ReturnsTheFrontOfWhatItTrained) {
 }
 
 TEST(SonarPlus, TheSameOutcomesGiveTheSameDecisionsAndSeedsMatter) {
-  const World world(80, 4);
+  const SyntheticSpace world(80, 4);
   const auto steps = [&](uint64_t seed) { return search(world, options_of("sonar+", seed), 700).steps; };
   EXPECT_EQ(steps(1), steps(1));
   EXPECT_NE(steps(1), steps(2));
 }
 
 TEST(SonarPlus, AmpleBudgetOfAFewNetworksTrainsWhateverMayBeOnTheFront) {
-  const World world(6, 5);
+  const SyntheticSpace world(6, 5);
   EXPECT_NEAR(search(world, options_of("sonar+"), 6 * 100).gap, 0, 1e-3);
 }
 
 TEST(SonarPlus, ABudgetBelowOneFullTrainingIsKept) {
-  const World world(30, 8);
+  const SyntheticSpace world(30, 8);
   const Outcome outcome = search(world, options_of("sonar+"), 40);
   EXPECT_LE(outcome.spent, 40);
   EXPECT_GT(outcome.spent, 20);
@@ -250,7 +223,7 @@ TEST(SonarPlus, ABudgetBelowOneFullTrainingIsKept) {
 }
 
 TEST(SonarPlus, TheFirstSampleIsSpreadOverTheLatencies) {
-  const World world(100, 6);
+  const SyntheticSpace world(100, 6);
   SearchPolicy policy(options_of("sonar+"), world.networks, world.subgraphs, {"size"});
   for (size_t i = 0; i < 100; ++i) policy.tell_default(i, world.latency[i]);
   ASSERT_TRUE(policy.begin_round({10000, 0}));
@@ -267,7 +240,7 @@ TEST(SonarPlus, TheFirstSampleIsSpreadOverTheLatencies) {
 }
 
 TEST(SonarPlus, NetworksWithoutALatencyOrThatFailAreNotTrained) {
-  World world(12, 7);
+  SyntheticSpace world(12, 7);
   SearchPolicy policy(options_of("sonar+"), world.networks, world.subgraphs, {"size"});
   for (size_t i = 1; i < 12; ++i) policy.tell_default(i, world.latency[i]);  // the first has no valid program
   policy.tell_failure(1, "out of memory");

@@ -9,6 +9,8 @@
 
 namespace sonar {
 
+/// Networks of rising latency and, but for a part that no feature tells, accuracy; learning curves that rise to the
+/// end.
 struct SyntheticSpace {
   SyntheticSpace(size_t n, uint64_t seed) {
     Random random(seed);

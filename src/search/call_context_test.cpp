@@ -3,21 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "device/device.h"
+#include "search/test_uses.h"
 
 namespace sonar {
 namespace {
-
-/// A 1x1 convolution of 16x16 pixels: `in` to `out` channels.
-SubgraphUse use(int in, int out, int input, int output) {
-  SubgraphUse result;
-  result.subgraph.kind = SubgraphKind::conv;
-  result.subgraph.height = result.subgraph.width = 16;
-  result.subgraph.in_channels = in;
-  result.subgraph.out_channels = out;
-  result.input = input;
-  result.output = output;
-  return result;
-}
 
 constexpr double kPixels = 256 * sizeof(float);
 
@@ -35,7 +24,8 @@ void expect_all(const SinceTouched& got, long expected) {
 
 TEST(CallContext, OfAChain) {
   // 0 -> 1 -> 2 -> 3
-  const std::vector<SubgraphUse> chain = {use(8, 64, 0, 1), use(64, 128, 1, 2), use(128, 16, 2, 3)};
+  const std::vector<SubgraphUse> chain = {pointwise_use(8, 64, 0, 1), pointwise_use(64, 128, 1, 2),
+                                          pointwise_use(128, 16, 2, 3)};
   auto contexts = call_contexts({&chain});
   const CallContext first = contexts.at(chain[0].subgraph.key()), second = contexts.at(chain[1].subgraph.key()),
                     third = contexts.at(chain[2].subgraph.key());
@@ -54,7 +44,8 @@ TEST(CallContext, OfAChain) {
 
 TEST(CallContext, ALargeValueLiesWhereSeveralHaveBeen) {
   // 0 -> 1 (large) -> 2 (small) -> 3 (small) -> 4: of the large value's memory the start was used lately, the rest not.
-  const std::vector<SubgraphUse> chain = {use(8, 256, 0, 1), use(256, 32, 1, 2), use(32, 16, 2, 3), use(16, 4, 3, 4)};
+  const std::vector<SubgraphUse> chain = {pointwise_use(8, 256, 0, 1), pointwise_use(256, 32, 1, 2),
+                                          pointwise_use(32, 16, 2, 3), pointwise_use(16, 4, 3, 4)};
   const CallContext first = call_contexts({&chain}).at(chain[0].subgraph.key());
   EXPECT_LT(first.output[0], first.output[7]);
   // The second use read all of it.
@@ -63,18 +54,18 @@ TEST(CallContext, ALargeValueLiesWhereSeveralHaveBeen) {
 
 TEST(CallContext, IsTheMedianOverNetworksAndBounded) {
   std::vector<std::vector<SubgraphUse>> networks;
-  for (int width : {16, 1024, 8192}) networks.push_back({use(8, 16, 0, 1), use(16, width, 1, 2)});
+  for (int width : {16, 1024, 8192}) networks.push_back({pointwise_use(8, 16, 0, 1), pointwise_use(16, width, 1, 2)});
   const SubgraphKey shared = networks[0][0].subgraph.key();
   const long all = call_contexts({&networks[0], &networks[1], &networks[2]}).at(shared).bytes;
   EXPECT_EQ(all, call_contexts({&networks[1]}).at(shared).bytes);
   EXPECT_GT(all, call_contexts({&networks[0]}).at(shared).bytes);
   EXPECT_LT(all, call_contexts({&networks[2]}).at(shared).bytes);
-  const std::vector<SubgraphUse> huge = {use(8, 16, 0, 1), use(16, 1 << 19, 1, 2)};
+  const std::vector<SubgraphUse> huge = {pointwise_use(8, 16, 0, 1), pointwise_use(16, 1 << 19, 1, 2)};
   EXPECT_EQ(call_contexts({&huge}).at(shared).bytes, kMostContextBytes);
 }
 
 TEST(CallContext, ASubgraphThatIsTheWholeNetworkHasNone) {
-  const std::vector<SubgraphUse> one = {use(8, 16, 0, 1)};
+  const std::vector<SubgraphUse> one = {pointwise_use(8, 16, 0, 1)};
   EXPECT_EQ(call_contexts({&one}).at(one[0].subgraph.key()), (CallContext{0, kNow, kNow, kNow}));
 }
 

@@ -3,28 +3,18 @@
 #include <gtest/gtest.h>
 
 #include "model/random.h"
+#include "search/test_uses.h"
 
 namespace sonar {
 namespace {
-
-/// A 1x1 convolution of 16x16 pixels: `in` to `out` channels.
-SubgraphUse use(int in, int out, int input, int output) {
-  SubgraphUse result;
-  result.subgraph.kind = SubgraphKind::conv;
-  result.subgraph.height = result.subgraph.width = 16;
-  result.subgraph.in_channels = in;
-  result.subgraph.out_channels = out;
-  result.input = input;
-  result.output = output;
-  return result;
-}
 
 bool overlap(const ValuePlace& a, const ValuePlace& b) {
   return a.offset < b.offset + b.floats && b.offset < a.offset + a.floats;
 }
 
 TEST(MemoryPlan, AChainNeedsTheLargestPair) {
-  const std::vector<SubgraphUse> chain = {use(3, 16, 0, 1), use(16, 96, 1, 2), use(96, 24, 2, 3), use(24, 144, 3, 4)};
+  const std::vector<SubgraphUse> chain = {pointwise_use(3, 16, 0, 1), pointwise_use(16, 96, 1, 2),
+                                          pointwise_use(96, 24, 2, 3), pointwise_use(24, 144, 3, 4)};
   const MemoryPlan plan(chain);
   EXPECT_TRUE(plan.of(0).outside);
   EXPECT_GE(plan.of(0).offset, plan.floats_without_inputs());
@@ -43,7 +33,7 @@ TEST(MemoryPlan, WhatIsAliveTogetherLiesApart) {
       // Each reads one of the last three values and, now and then, adds an older one of the same size.
       const int input = int(channels.size()) - 1 - int(random.below(std::min<uint64_t>(3, channels.size())));
       const int out = 1 + int(random.below(200));
-      SubgraphUse one = use(channels[input], out, input, int(channels.size()));
+      SubgraphUse one = pointwise_use(channels[input], out, input, int(channels.size()));
       for (int older = 1; older < int(channels.size()); ++older)
         if (channels[older] == out || random.below(8) == 0) {
           one.residual = older;
