@@ -15,6 +15,11 @@ BATCH_NORM_EPSILON = 1e-3
 OPSET = 17
 
 
+# Of a key, and as a graph has it.
+ACTIVATIONS = {"linear": None, "relu": "relu", "relu6": "relu6", "hswish": "hard_swish", "hsigmoid": "hard_sigmoid",
+               "sigmoid": "sigmoid", "silu": "silu"}
+
+
 def load_graph(source):
     """Nodes of a graph JSON file, or of the graph of one subgraph given by its key."""
     if source.endswith(".json"):
@@ -24,17 +29,18 @@ def load_graph(source):
 
 
 def parse_key(key):
-    """{"kind", "n", "h", "w", "i", "o", "k", "s", "p", "q", "activation", "residual"} of a subgraph's key."""
+    """{"kind", "n", "h", "w", "i", "o", "k", "s", "p", "q", "activation", "residual"} of a subgraph's key; the residual is
+    added "before" or "after" the activation."""
     words = key.split("-")
-    result = {"kind": words[0], "activation": None, "residual": False, "n": 1, "h": 1, "w": 1, "k": 1, "s": 1, "p": 0}
+    result = {"kind": words[0], "activation": None, "residual": None, "n": 1, "h": 1, "w": 1, "k": 1, "s": 1, "p": 0}
     for word in words[2:]:
-        number = re.fullmatch(r"([a-z]+)(\d+)", word)
         if word == "res":
-            result["residual"] = True
-        elif number:
-            result[number[1]] = int(number[2])
+            result["residual"] = "after" if words[-1] == "res" else "before"
+        elif word in ACTIVATIONS:  # before the numbers: relu6
+            result["activation"] = ACTIVATIONS[word]
         else:
-            result["activation"] = {"linear": None, "relu": "relu", "hswish": "hard_swish", "hsigmoid": "hard_sigmoid"}[word]
+            number = re.fullmatch(r"([a-z]+)(\d+)", word)
+            result[number[1]] = int(number[2])
     return result
 
 
@@ -74,11 +80,13 @@ def subgraph_nodes(key):
         y = add("dense", [y], [1, 1, channels])
         y = add("activation", [y], [1, 1, channels], activation="hard_sigmoid")
         y = add("scale", [x, y], shape)
-    if s["activation"]:
-        y = add("activation", [y], shape, activation=s["activation"])
-    if s["residual"]:
-        r = add("input", [], shape)
-        add("add", [y, r], shape)
+    steps = {"before": ["add", "activation"], "after": ["activation", "add"], None: ["activation"]}[s["residual"]]
+    for step in steps:
+        if step == "add":
+            r = add("input", [], shape)
+            y = add("add", [y, r], shape)
+        elif s["activation"]:
+            y = add("activation", [y], shape, activation=s["activation"])
     return nodes
 
 
@@ -159,9 +167,16 @@ def to_onnx(nodes, weights, path, channels_last=False):
                                                                            "running_var"), name,
                                epsilon=BATCH_NORM_EPSILON))
         elif op == "activation":
-            kind = {"relu": "Relu", "hard_swish": "HardSwish", "hard_sigmoid": "HardSigmoid"}[node["activation"]]
+            kind = {"relu": "Relu", "relu6": "Clip", "hard_swish": "HardSwish", "hard_sigmoid": "HardSigmoid",
+                    "sigmoid": "Sigmoid", "silu": "Sigmoid"}[node["activation"]]
             extra = {"alpha": 1 / 6, "beta": 0.5} if kind == "HardSigmoid" else {}
-            values.append(step(kind, operands, name, **extra))
+            if kind == "Clip":
+                operands += [tensor(f"{name}.{bound}", np.float32(value)) for bound, value in (("low", 0), ("high", 6))]
+            if node["activation"] == "silu":
+                gate = step(kind, operands, name + ".gate")
+                values.append(step("Mul", [operands[0], gate], name))
+            else:
+                values.append(step(kind, operands, name, **extra))
             if node["inputs"][0] in flat:
                 flat.add(i)
         elif op == "add":
@@ -217,8 +232,9 @@ def to_torch(nodes, weights):
                 elif node["op"] == "dense":
                     layer = nn.Conv2d(inputs, channels, 1) if i in convolved else nn.Linear(inputs, channels)
                 elif node["op"] == "activation":
-                    layer = {"relu": nn.ReLU, "hard_swish": nn.Hardswish,
-                             "hard_sigmoid": nn.Hardsigmoid}[node["activation"]]()
+                    layer = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish,
+                             "hard_sigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid,
+                             "silu": nn.SiLU}[node["activation"]]()
                 if layer is not None:
                     self.layers[str(i)] = layer
                     for field, target in [*layer.named_parameters(), *layer.named_buffers()]:

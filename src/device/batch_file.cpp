@@ -34,7 +34,7 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
   require(buffer.fill != BufferSpec::Fill::file || !buffer.path.empty(), place, "filled from a file without a path");
   require(buffer.reuse_bytes.size() <= count(buffer), place, "more parts than values");
   require(buffer.block >= 0, place, "a negative block");
-  require(buffer.winograd == 0 || buffer.block > 0, place, "transformed weights that are not packed");
+  require(buffer.winograd_points == 0 || buffer.block > 0, place, "transformed weights that are not packed");
   if (buffer.block > 0) {
     require(buffer.rows > 0, place, "packed without rows");
     const size_t stored_rows = static_cast<size_t>((buffer.rows + buffer.block - 1) / buffer.block * buffer.block);
@@ -44,10 +44,10 @@ void check_buffer(const BufferSpec& buffer, const std::string& place) {
     require(buffer.run > 0 ? count(buffer) % (stored_rows * units * static_cast<size_t>(buffer.unit)) == 0
                            : buffer.unit == 1,
             place, "extents that whole runs of whole units do not fill");
-    const size_t points = static_cast<size_t>(buffer.winograd + 2);
-    require(buffer.winograd == 0 || ((buffer.winograd == 2 || buffer.winograd == 4) && buffer.run == 0 &&
-                                     count(buffer) % (stored_rows * points * points) == 0),
-            place, "transformed weights that are no whole kernels of (2 + 2)^2 or (4 + 2)^2 points");
+    const size_t points = static_cast<size_t>(buffer.winograd_points);
+    const bool known = points == 4 || points == 5 || points == 6 || points == 9;
+    require(points == 0 || (known && buffer.run == 0 && count(buffer) % (stored_rows * points * points) == 0), place,
+            "transformed weights that are no whole kernels of 4, 5, 6 or 9 points per side");
   }
 }
 
@@ -126,7 +126,7 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, i
            expected, c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s, c.context_bytes);
     for (const BufferSpec& b : c.buffers) {
       append(body, "buffer {} {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows,
-             b.run, b.unit, b.winograd, b.inside, b.offset, b.reuse_bytes.size());
+             b.run, b.unit, b.winograd_points, b.inside, b.offset, b.reuse_bytes.size());
       for (long bytes : b.reuse_bytes) append(body, " {}", bytes);
       append(body, " {}", b.extents.size());
       for (int extent : b.extents) append(body, " {}", extent);
@@ -140,7 +140,7 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, i
     }
   }
   const auto text_of_length = [&](size_t bytes) {
-    return fmt::format("sonar-batch 4 {:012}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes, threads,
+    return fmt::format("sonar-batch 5 {:012}\nthreads {}\nexpected {}{}\ncases {}\n{}", bytes, threads,
                        result.values.size(), counts, cases.size(), body);
   };
   const size_t bytes = (text_of_length(0).size() + text_unit - 1) / text_unit * text_unit;

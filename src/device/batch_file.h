@@ -1,15 +1,15 @@
 // The description of a batch that goes to the device beside the runner.
 //
-// Version 4: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
+// Version 5: lines of text, then the expected values (little-endian float32) without a gap. The text is padded with
 // newlines to a multiple of 64 bytes, and its first line holds its length.
 //
-//   sonar-batch 4 TEXT_BYTES
+//   sonar-batch 5 TEXT_BYTES
 //   threads N
 //   expected K COUNT...
 //   cases N
 //   case BUFFERS CALLS CHECKED_BUFFER EXPECTED(-1: none) TOLERANCE BEST_US TIME_LIMIT_S SAMPLE_US MAX_SAMPLES
 //   SAMPLING_S CONTEXT_BYTES(-1: bursts)
-//   buffer zero|random|file SEED SCALE BLOCK ROWS RUN UNIT WINOGRAD INSIDE(-1: none) OFFSET
+//   buffer zero|random|file SEED SCALE BLOCK ROWS RUN UNIT WINOGRAD_POINTS INSIDE(-1: none) OFFSET
 //   PARTS REUSE_BYTES... DIMENSIONS EXTENT... PATH_BYTES [PATH]
 //      as many as the case has
 //   call FUNCTION N BUFFER... likewise

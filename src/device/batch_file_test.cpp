@@ -27,7 +27,7 @@ TEST(BatchFile, EqualExpectedValuesAreHeldOnce) {
   const BatchText all = describe_batch(batch, {0, 1, 2, 3}, 2);
   EXPECT_EQ(all.values.size(), 2u);
   EXPECT_EQ(all.text.size() % 64, 0u);
-  EXPECT_EQ(all.text.rfind("sonar-batch 4 ", 0), 0u);
+  EXPECT_EQ(all.text.rfind("sonar-batch 5 ", 0), 0u);
   EXPECT_EQ(std::stoul(all.text.substr(14)), all.text.size());
   EXPECT_NE(all.text.find("\nthreads 2\nexpected 2 4 4\ncases 4\n"), std::string::npos) << all.text;
   EXPECT_NE(all.text.find("\nbuffer random 18446744073709551615 1 0 0 0 1 0 -1 0 0 2 2 3 0\n"), std::string::npos)

@@ -28,9 +28,9 @@ struct BufferSpec {
   /// last unit of a run zero padded: stored as [ceil(rows/block)][runs * ceil(run/unit)][block][unit].
   int run = 0;
   int unit = 1;
-  /// 2 or 4: `rows` 3x3 kernels are given, [3][3][channels] each, and stored, packed by `block`, as winograd_weights()
-  /// (device/winograd_weights.h) makes them for tiles of that size. 0: stored as given.
-  int winograd = 0;
+  /// 4, 5, 6 or 9: `rows` 3x3 kernels are given, [3][3][channels] each, and stored, packed by `block`, as
+  /// winograd_weights() (device/winograd_weights.h) makes them of so many points per side. 0: stored as given.
+  int winograd_points = 0;
   /// >= 0: the buffer is a part of that one, an earlier buffer of the case, `offset` values after its start; its own
   /// `fill` means nothing then.
   int inside = -1;

@@ -36,7 +36,7 @@ ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, 
   const WinogradTiling w = winograd_tiling(subgraph, s);
   const double products = double(w.points) * w.points * w.blocks;
   Subgraph product = subgraph;
-  product.batch = product.height = product.kernel = 1;
+  product.batch = product.height = product.kernel = product.stride = 1;
   product.padding = 0;
   product.width = w.tiles();
   product.activation = Activation::none;
@@ -76,9 +76,9 @@ ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, 
                target.native_units;
   const double all_input = double(subgraph.in_channels) * subgraph.width * subgraph.height * subgraph.batch * 4;
   if (s.padding == ConvPadding::root) e.rest += kCopy * all_input / 4 / target.vector_floats;
-  const double core =
-      products * (one.cycles - one.memory > 0 ? one.cycles - one.memory : 0) + e.rest - products * one.rest;
-  e.cycles = std::max(core, e.memory) + 0.5 * std::min(core, e.memory);
+  const double transforms = e.rest - products * one.rest;
+  const double core = products * std::max(one.cycles - one.memory, 0.0) + transforms;
+  e.cycles = std::max({core + 0.5 * e.memory, e.memory + 0.5 * core, e.arithmetic + transforms});
   return e;
 }
 

@@ -41,10 +41,10 @@ const std::string& work_folder() {
 std::vector<float> pack(const std::vector<float>& given, const Argument& argument) {
   if (argument.block == 0) return given;
   std::vector<float> values = given;
-  if (argument.winograd > 0) {
-    const size_t points = argument.winograd + 2, channels = given.size() / argument.rows / 9;
+  if (argument.winograd_points > 0) {
+    const size_t points = argument.winograd_points, channels = given.size() / argument.rows / 9;
     values.resize(argument.rows * points * points * channels);
-    winograd_weights(argument.winograd, argument.rows, channels, given.data(), values.data());
+    winograd_weights(argument.winograd_points, argument.rows, channels, given.data(), values.data());
   }
   const size_t inner = values.size() / argument.rows;
   const size_t blocks = (argument.rows + argument.block - 1) / argument.block;
@@ -335,7 +335,9 @@ TEST(ProgramFuzzConv, MinimalFiltering) {
   std::vector<Trial> trials;
   for (const char* key : {"conv-f32-n1-h7-w7-i32-o48-k3-s1-p1-relu", "conv-f32-n4-h8-w5-i5-o10-k3-s1-p1-hswish-res",
                           "conv-f32-n1-h13-w11-i24-o40-k3-s1-p0-linear", "conv-f32-n3-h3-w3-i37-o7-k3-s1-p0-silu",
-                          "conv-f32-n2-h1-w9-i3-o33-k3-s1-p1-linear", "conv-f32-n1-h12-w17-i16-o64-k3-s1-p2-relu6"}) {
+                          "conv-f32-n2-h1-w9-i3-o33-k3-s1-p1-linear", "conv-f32-n1-h12-w17-i16-o64-k3-s1-p2-relu6",
+                          "conv-f32-n1-h16-w16-i32-o48-k3-s2-p1-relu", "conv-f32-n4-h9-w14-i5-o10-k3-s2-p1-hswish-res",
+                          "conv-f32-n1-h13-w11-i24-o40-k3-s2-p0-linear", "conv-f32-n2-h3-w15-i3-o33-k3-s2-p2-relu"}) {
     const Subgraph subgraph = parse_subgraph(key);
     std::shared_ptr<const ProgramSpace> space = make_program_space(subgraph, host_target());
     for (int tile : {2, 4, 4}) {

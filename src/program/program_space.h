@@ -46,7 +46,7 @@ struct Argument {
   std::vector<int> extents;  // innermost first, as stored
   int block = 0, rows = 0;   // packing of weights, see BufferSpec
   int run = 0, unit = 1;     // likewise: values that stay together
-  int winograd = 0;          // likewise: the transform that comes before
+  int winograd_points = 0;   // likewise: of the transform that comes before
 };
 
 class ProgramSpace {

@@ -126,8 +126,8 @@ TEST(ProgramSpace, ArgumentsHoldTheSubgraphsTensors) {
         const long inner = elements(a) / (blocks * a.block), run = a.run == 0 ? inner : a.run;
         const long stored_run = (run + a.unit - 1) / a.unit * a.unit;
         EXPECT_EQ(inner % stored_run, 0);
-        const double points = (a.winograd + 2.0) * (a.winograd + 2.0);  // that stand for 9 given values
-        weights += inner / stored_run * run * a.rows * (a.winograd > 0 ? 9 / points : 1);
+        const double points = double(a.winograd_points) * a.winograd_points;  // that stand for 9 given values
+        weights += inner / stored_run * run * a.rows * (points > 0 ? 9 / points : 1);
       } else {
         weights += elements(a);
       }

@@ -9,7 +9,7 @@ namespace sonar {
 WinogradTiling winograd_tiling(const Subgraph& subgraph, const ConvSchedule& s) {
   WinogradTiling t{};
   t.side = s.winograd;
-  t.points = t.side + 2;
+  t.points = subgraph.stride == 1 ? t.side + 2 : 2 * t.side + 1;
   t.across = ceil_div(subgraph.out_width(), t.side);
   t.down = ceil_div(subgraph.out_height(), t.side);
   const int rows = s.band == 0 ? t.down * subgraph.batch : s.band;
@@ -24,7 +24,7 @@ WinogradTiling winograd_tiling(const Subgraph& subgraph, const ConvSchedule& s) 
 }
 
 std::vector<int> winograd_values(const Subgraph& subgraph) {
-  return subgraph.kernel == 3 && subgraph.stride == 1 ? std::vector<int>{0, 2, 4} : std::vector<int>{0};
+  return subgraph.kernel == 3 && subgraph.stride <= 2 ? std::vector<int>{0, 2, 4} : std::vector<int>{0};
 }
 
 std::vector<int> winograd_bands(const Subgraph& subgraph) {
@@ -80,7 +80,7 @@ std::vector<Argument> winograd_arguments(const Subgraph& subgraph, const ConvSch
   weight.extents = {s.tile(), subgraph.in_channels, t.points, t.points, t.channel_tiles};
   weight.block = s.tile();
   weight.rows = subgraph.out_channels;
-  weight.winograd = t.side;
+  weight.winograd_points = t.points;
   std::vector<Argument> result = {
       {Argument::Role::input, {subgraph.in_channels, subgraph.width, subgraph.height, subgraph.batch}},
       weight,

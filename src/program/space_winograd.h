@@ -1,10 +1,12 @@
-// Convolutions of 3x3 and stride 1 by Winograd's minimal filtering (A. Lavin and S. Gray, "Fast Algorithms for
+// Convolutions of 3x3 and stride 1 or 2 by Winograd's minimal filtering (A. Lavin and S. Gray, "Fast Algorithms for
 // Convolutional Neural Networks", 2015): the knob `winograd` of the convolutions' space. F(m x m, 3x3) computes a tile
 // of m x m output pixels from (m + 2)^2 transformed inputs with as many multiplications per pair of channels, 2.25
-// times (m = 2) or 4 times (m = 4) fewer than the direct sum has.
+// times (m = 2) or 4 times (m = 4) fewer than the direct sum has. With stride 2 each axis is the sum of two filters of
+// stride 1, one of two taps on the even columns and one of a single tap on the odd ones: F(m, 2) and F(m, 1), m + 1 and
+// m points, so (2m + 1)^2 in all, 1.44 times (m = 2) or 1.78 times (m = 4) fewer than the direct sum.
 //
 // A block of tiles (`band` rows of them) is done at a time: its inputs are transformed, V[point][tile][in_channel];
-// each of the (m + 2)^2 points is a matrix product with the weights transformed beforehand, whose accumulators are
+// each of the points is a matrix product with the weights transformed beforehand, whose accumulators are
 // `tile_width` tiles by `tile_vectors` vectors of output channels; and a group of channel tiles (`group`) is
 // transformed back together with bias, activation and residual. Knobs of the direct programs that have no meaning here
 // have one legal value.
@@ -18,7 +20,7 @@ namespace sonar {
 /// How a program divides its output.
 struct WinogradTiling {
   int side;                                             // m: output pixels per side of a tile
-  int points;                                           // per side of a transformed tile: m + 2
+  int points;                                           // per side of a transformed tile: m + 2, stride 2: 2m + 1
   int across, down;                                     // tiles of an image
   int images;                                           // of a block: more than one only if whole images are
   int rows;                                             // tile rows of each of a block's images
@@ -30,7 +32,7 @@ struct WinogradTiling {
 };
 WinogradTiling winograd_tiling(const Subgraph& subgraph, const ConvSchedule& schedule);
 
-/// {0}, or {0, 2, 4} for 3x3 convolutions of stride 1.
+/// {0}, or {0, 2, 4} for 3x3 convolutions of stride 1 or 2.
 std::vector<int> winograd_values(const Subgraph& subgraph);
 
 std::string why_illegal_winograd(const Subgraph& subgraph, const ConvSchedule& schedule, const Target& target);

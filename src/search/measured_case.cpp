@@ -49,7 +49,7 @@ std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs) {
     buffer.rows = argument.rows;
     buffer.run = argument.run;
     buffer.unit = argument.unit;
-    buffer.winograd = argument.winograd;
+    buffer.winograd_points = argument.winograd_points;
     if (argument.role == Argument::Role::output) {
       buffer.fill = BufferSpec::Fill::zero;
     } else {

@@ -93,7 +93,7 @@ struct Buffer {
   char fill = 'z';  // zero, random, file
   uint64_t seed = 0;
   float scale = 1;
-  size_t block = 0, rows = 0, run = 0, unit = 1, winograd = 0;
+  size_t block = 0, rows = 0, run = 0, unit = 1, winograd_points = 0;
   int inside = -1;  // of the buffers, >= 0: it lies in that one
   size_t offset = 0;
   std::vector<long> reuse_bytes;  // of equal parts; empty: not touched between calls
@@ -169,7 +169,7 @@ Buffer parse_buffer(Words& words) {
   buffer.rows = static_cast<size_t>(words.integer());
   buffer.run = static_cast<size_t>(words.integer());
   buffer.unit = static_cast<size_t>(words.integer());
-  buffer.winograd = static_cast<size_t>(words.integer());
+  buffer.winograd_points = static_cast<size_t>(words.integer());
   buffer.inside = static_cast<int>(words.integer());
   buffer.offset = static_cast<size_t>(words.integer());
   buffer.reuse_bytes.resize(static_cast<size_t>(words.integer()));
@@ -197,7 +197,7 @@ Batch read_batch(const char* path) {
   const char* bytes = static_cast<const char*>(memory);
   Words head(bytes, bytes + std::min<size_t>(batch.file_bytes, 64));
   head.expect("sonar-batch");
-  head.expect("4");
+  head.expect("5");
   const size_t text_bytes = static_cast<size_t>(head.integer());
   if (text_bytes > batch.file_bytes) refuse("the batch file is cut short");
   Words words(bytes, bytes + text_bytes);
@@ -346,15 +346,15 @@ void fill(const Buffer& buffer, const Region& region) {
   const size_t stored_run = (run + buffer.unit - 1) / buffer.unit * buffer.unit;
   const size_t inner = stored_inner / stored_run * run;
   const size_t given_count = buffer.block ? buffer.rows * inner : buffer.count;
-  const size_t points = (buffer.winograd + 2) * (buffer.winograd + 2);
-  const size_t channels = buffer.winograd ? inner / points : 0;
+  const size_t points = buffer.winograd_points;
+  const size_t channels = points ? inner / (points * points) : 0;
   std::vector<float> kernels(buffer.rows * 9 * channels), unpacked(buffer.block ? given_count : 0);
   float* given = buffer.block ? unpacked.data() : stored;
-  float* values = buffer.winograd ? kernels.data() : given;
-  const size_t value_count = buffer.winograd ? kernels.size() : given_count;
+  float* values = points ? kernels.data() : given;
+  const size_t value_count = points ? kernels.size() : given_count;
   if (buffer.fill == 'r') sonar::random_values(buffer.seed, value_count, buffer.scale, values);
   if (buffer.fill == 'f') read_values(buffer.path, values, value_count);
-  if (buffer.winograd) sonar::winograd_weights(static_cast<int>(buffer.winograd), buffer.rows, channels, values, given);
+  if (points) sonar::winograd_weights(static_cast<int>(points), buffer.rows, channels, values, given);
   if (buffer.block) {  // stored[b][i / unit][j][i % unit] = given[b * block + j][i]; what is left is zero, as mapped
     for (size_t row = 0; row < buffer.rows; ++row) {
       float* column = stored + row / buffer.block * stored_inner * buffer.block + row % buffer.block * buffer.unit;

@@ -223,26 +223,27 @@ TEST(Runner, WeightsArePackedInBlocksOfRows) {
   }
 }
 
-// Of the transform the corners are known in closed form: the points zero and infinity take a kernel's first and last
-// row and column.
+// Of the transform some points are known in closed form: zero and infinity take a kernel's first (with 9 points twice
+// that) and last row and column, and the further points of stride 2 (5 and 9 points) its middle ones.
 TEST(Runner, WeightsOfMinimalFilteringAreTransformedThenPacked) {
   constexpr int kRows = 5, kChannels = 3, kBlock = 4, kBlocks = 2;
-  for (const int tile : {2, 4}) {
-    const int points = tile + 2;
+  for (const int points : {4, 6, 5, 9}) {
+    const int infinity = points % 2 == 0 ? points - 1 : points / 2;
     BufferSpec weights = random_buffer({kBlock, kChannels, points, points, kBlocks}, 9);
     weights.block = kBlock;
     weights.rows = kRows;
-    weights.winograd = tile;
+    weights.winograd_points = points;
     const std::vector<float> given = values_of(random_buffer({kRows * 9 * kChannels}, 9));
     std::vector<float> transformed(kRows * points * points * kChannels), stored;
-    winograd_weights(tile, kRows, kChannels, given.data(), transformed.data());
+    winograd_weights(points, kRows, kChannels, given.data(), transformed.data());
     for (int row = 0; row < kRows; ++row)
       for (int c = 0; c < kChannels; ++c) {
         const float* kernel = &given[row * 9 * kChannels + c];
         const float* u = &transformed[row * points * points * kChannels + c];
-        EXPECT_EQ(u[0], kernel[0]);
-        EXPECT_EQ(u[(points - 1) * kChannels], kernel[2 * kChannels]);
-        EXPECT_EQ(u[(points * points - 1) * kChannels], kernel[8 * kChannels]);
+        EXPECT_EQ(u[0], kernel[0] * (points == 9 ? 4 : 1));
+        EXPECT_EQ(u[infinity * kChannels], kernel[2 * kChannels] * (points == 9 ? 2 : 1));
+        EXPECT_EQ(u[(infinity * points + infinity) * kChannels], kernel[8 * kChannels]);
+        if (infinity < points - 1) EXPECT_EQ(u[(points * points - 1) * kChannels], kernel[4 * kChannels]);
       }
     const int inner = points * points * kChannels;
     for (int b = 0; b < kBlocks; ++b)

@@ -15,8 +15,23 @@ using Values = std::vector<Expr>;
 // The points of tile 4 are 0, +-a, +-b and infinity, with a^2 = 1/2 and b^2 = 2, as in winograd_weights().
 const float kA = std::sqrt(0.5f), kB = std::sqrt(2.0f);
 
-/// B' d of the 2 + 2 or 4 + 2 values of a line of a tile.
-Values input_transform(const Values& d) {
+/// B' d of a line of the values that a tile reads: as many as there are points. Stride 2: those of the even columns by
+/// the points 0, 1 and infinity or 0, 1, -1, 1/2 and infinity, for the kernel's outer columns; then the odd ones as
+/// they are, for its middle one.
+Values input_transform(const Values& d, int stride) {
+  if (stride == 2 && d.size() == 5) return {d[0] - d[2], d[2], d[4] - d[2], d[1], d[3]};
+  if (stride == 2) {
+    const Expr d0 = d[0], d1 = d[2], d2 = d[4], d3 = d[6], d4 = d[8], a = d3 - d1;
+    return {a + 0.5f * (d0 - d2),
+            d3 + 0.5f * (d2 - d1),
+            d3 + 0.5f * d1 - 1.5f * d2,
+            a,
+            d4 - d2 - 0.5f * a,
+            d[1],
+            d[3],
+            d[5],
+            d[7]};
+  }
   if (d.size() == 4) return {d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]};
   const Expr even_a = d[4] - 2.0f * d[2], odd_a = kA * (d[3] - 2.0f * d[1]);
   const Expr even_b = d[4] - 0.5f * d[2], odd_b = kB * (d[3] - 0.5f * d[1]);
@@ -25,7 +40,13 @@ Values input_transform(const Values& d) {
 }
 
 /// A' m: the 2 or 4 output values of a line.
-Values output_transform(const Values& m) {
+Values output_transform(const Values& m, int stride) {
+  if (stride == 2 && m.size() == 5) return {m[0] + m[1] + m[3], m[1] + m[2] + m[4]};
+  if (stride == 2) {
+    const Expr even = m[1] + m[2], odd = m[1] - m[2];
+    return {m[0] + even + m[3] + m[5], odd + 0.5f * m[3] + m[6], even + 0.25f * m[3] + m[7],
+            odd + 0.125f * m[3] + (m[4] + m[8])};
+  }
   if (m.size() == 4) return {m[0] + m[1] + m[2], m[1] - m[2] - m[3]};
   const Expr even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
   return {m[0] + even_a + even_b, kA * odd_a + kB * odd_b, 0.5f * even_a + 2.0f * even_b,
@@ -62,14 +83,15 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   } else {
     padded(k, x, y, n) = input(k, x, y, n);
   }
-  const Expr left = (q % w.across) * side - subgraph.padding;
-  const Expr top = ((q / w.across) % w.down) * side - subgraph.padding;
+  const int stride = subgraph.stride, step = side * stride;  // between tiles of the input
+  const Expr left = (q % w.across) * step - subgraph.padding;
+  const Expr top = ((q / w.across) % w.down) * step - subgraph.padding;
   const Expr image = subgraph.batch == 1 ? Expr(0) : q / (w.across * w.down);
   // Rows and columns of the transforms are unrolled, so each mux() is one of its values.
   Func across("across"), transformed("transformed");
   across(k, q, i, j) =
-      mux(j, input_transform(line(points, [&](int l) { return padded(k, left + l, top + i, image); })));
-  transformed(k, q, j, i) = mux(i, input_transform(line(points, [&](int l) { return across(k, q, l, j); })));
+      mux(j, input_transform(line(points, [&](int l) { return padded(k, left + l, top + i, image); }), stride));
+  transformed(k, q, j, i) = mux(i, input_transform(line(points, [&](int l) { return across(k, q, l, j); }), stride));
 
   RDom r(0, subgraph.in_channels, "r");
   Func sum("sum"), product("product");
@@ -80,9 +102,9 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   Func back("back"), total("total");
   const Expr of_tile = (n * w.down + y) * w.across + x;  // of tile (x, y) of image n
   back(t, x, y, n, ct, i, j) =
-      mux(j, output_transform(line(points, [&](int l) { return product(t, of_tile, l, i, ct); })));
+      mux(j, output_transform(line(points, [&](int l) { return product(t, of_tile, l, i, ct); }), stride));
   total(t, j, i, x, y, n, ct) =
-      mux(i, output_transform(line(points, [&](int l) { return back(t, x, y, n, ct, l, j); })));
+      mux(i, output_transform(line(points, [&](int l) { return back(t, x, y, n, ct, l, j); }), stride));
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
