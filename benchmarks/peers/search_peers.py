@@ -223,7 +223,7 @@ def accuracy_halving(replay, seed, eta=3):
 
     def cost(start, ratio):
         return sum(mean * max(1, start / ratio ** k) * (level - before)
-                   for k, (before, level) in enumerate(zip([0] + levels, levels)))
+                   for k, (before, level) in enumerate(zip([0, *levels], levels)))
     n, ratio = len(trace.networks), float(eta)
     while n > 1 and cost(n, ratio) > replay.train_budget:
         n -= 1

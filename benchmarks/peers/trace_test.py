@@ -109,6 +109,17 @@ class Ledgers(unittest.TestCase):
                     self.assertLessEqual(replay.tune_spent, replay.tune_budget * 1.000001)
                     self.assertTrue(all(replay.row[i] > 0 for i in survivors))
 
+    def test_halving_trains_a_third_at_each_level(self):
+        replay = Replay(wide_trace(), 12)  # 300 epochs pay for 94 networks: 94 + 31 * 2 + 10 * 7 + 3 * 20
+        search_peers.accuracy_halving(replay, 0)
+        self.assertEqual([int((replay.row >= row).sum()) for row in (1, 3, 10, 30)], [94, 31, 10, 3])
+        replay = Replay(wide_trace(), 6)  # 600 pay for more than all 120: each level keeps more than a third
+        search_peers.accuracy_halving(replay, 0)
+        kept = [int((replay.row >= row).sum()) for row in (1, 3, 10, 30)]
+        self.assertEqual(kept[0], 120)
+        self.assertTrue(all(a > b > a / 3 for a, b in zip(kept, kept[1:])), kept)
+        self.assertGreater(replay.train_spent, 0.9 * replay.train_budget)
+
     def test_the_whole_budget_finds_the_whole_front(self):
         trace = Trace(good_trace())
         replay = Replay(trace, 1)
