@@ -7,6 +7,7 @@ Runs in .venv-search (install-search). How each method trains and how it spends 
 docs/evaluation.md. One file TRACE.ALGORITHM.SPEEDUP.json each; what exists is not computed again.
 """
 import argparse
+import bisect
 import heapq
 import json
 import logging
@@ -98,42 +99,58 @@ def corrected_priority():
         epsilon net. The shipped one confuses ranks and orders twice (docs/evaluation.md)."""
 
         def priority_unsafe(self, objectives):
-            places, left = np.empty(len(objectives), dtype=int), np.arange(len(objectives))
-            while len(left):
-                mask = non_dominated_priority.pareto_efficient(objectives[left])
-                inside = left[mask]
-                done = len(objectives) - len(left)
+            places, done = np.empty(len(objectives), dtype=int), 0
+            for inside in fronts(objectives):
                 places[inside] = done + non_dominated_priority.compute_epsilon_net(objectives[inside], dim=self.dim)
-                left = left[~mask]
+                done += len(inside)
             return places
     return RankPriority()
 
 
-def fast_pareto_efficient(points):
-    """The mask that Syne Tune's pareto_efficient gives for two objectives, in O(n log n) instead of O(n^2)."""
-    order = np.lexsort((points[:, 1], points[:, 0]))
-    x, y = points[order, 0], points[order, 1]
-    efficient = np.concatenate([[True], y[1:] < np.minimum.accumulate(y)[:-1]])
-    first = np.concatenate([[True], (x[1:] != x[:-1]) | (y[1:] != y[:-1])])  # of a run of equal points
-    efficient = efficient[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
-    mask = np.zeros(len(points), dtype=bool)
-    mask[order[efficient]] = True
-    return mask
+def fronts(points):
+    """Indices of the non-dominated fronts of two objectives, both minimised, the best front first, each in the order
+    of the points. In O(n log n)."""
+    x, y = points[:, 0].tolist(), points[:, 1].tolist()
+    result, lowest, last = [], [], None  # lowest: y of each front so far; ascending, since each front dominates the next
+    for i in sorted(range(len(x)), key=lambda i: (x[i], y[i])):
+        if (x[i], y[i]) != last:  # equal points share a front
+            last = (x[i], y[i])
+            k = bisect.bisect_right(lowest, y[i])
+            if k == len(lowest):
+                result.append([])
+                lowest.append(y[i])
+            lowest[k] = y[i]
+        result[k].append(i)
+    return [sorted(front) for front in result]
 
 
-def fast_epsilon_net(points, dim=None):
-    """The ranks that Syne Tune's compute_epsilon_net gives, in O(n^2) instead of O(n^3)."""
-    order = [int(np.random.choice(len(points)) if dim is None else np.argmin(points, axis=0)[dim])]
-    left = np.delete(np.arange(len(points)), order[0])
-    nearest = np.linalg.norm(points[left] - points[order[0]], axis=-1)
-    while len(left):
-        k = int(nearest.argmax())
-        order.append(int(left[k]))
-        left, nearest = np.delete(left, k), np.delete(nearest, k)
-        nearest = np.minimum(nearest, np.linalg.norm(points[left] - points[order[-1]], axis=-1))
-    ranks = np.empty(len(order), dtype=int)
-    ranks[order] = np.arange(len(order))
-    return ranks
+def fast_nondominated_sort(X, dim=None, max_items=None):
+    """The order that Syne Tune's nondominated_sort gives for two objectives, all fronts found in one sweep."""
+    order = []
+    for inside in fronts(X):
+        order += [inside[k] for k in fast_epsilon_net(X[inside], dim)]
+    return order[:max_items]
+
+
+def fast_epsilon_net(X, dim=None):
+    """The ranks that Syne Tune's compute_epsilon_net gives for two objectives, in O(n^2) instead of O(n^3). Plain
+    loops: most fronts have a few points."""
+    points = X.tolist()
+    chosen = int(np.random.choice(len(points))) if dim is None else min(range(len(points)), key=lambda i: points[i][dim])
+    ranks = [0] * len(points)
+    left, nearest = list(range(len(points))), [math.inf] * len(points)
+    for rank in range(1, len(points)):
+        left.remove(chosen)
+        (x, y), farthest = points[chosen], -1.0
+        for i in left:
+            dx, dy = points[i][0] - x, points[i][1] - y
+            distance = math.sqrt(dx * dx + dy * dy)
+            if distance < nearest[i]:
+                nearest[i] = distance
+            if nearest[i] > farthest:
+                chosen, farthest = i, nearest[i]
+        ranks[chosen] = rank
+    return np.array(ranks)
 
 
 def epoch_rows(trace, network):
@@ -149,10 +166,10 @@ def moasha(replay, seed, priority=None, workers=8):
     logging.disable(logging.WARNING)
     from syne_tune.backend.trial_status import Trial
     from syne_tune.optimizer.scheduler import SchedulerDecision
-    from syne_tune.optimizer.schedulers.multiobjective import non_dominated_priority
+    from syne_tune.optimizer.schedulers.multiobjective import multiobjective_priority, non_dominated_priority
     from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
-    non_dominated_priority.pareto_efficient = fast_pareto_efficient  # the same answers, sooner
-    non_dominated_priority.compute_epsilon_net = fast_epsilon_net
+    non_dominated_priority.compute_epsilon_net = fast_epsilon_net  # the same answers, sooner
+    multiobjective_priority.nondominated_sort = fast_nondominated_sort
     np.random.seed(seed)  # the scheduler draws from the global generator
     trace = replay.trace
     reports = [epoch_rows(trace, i) for i in range(len(trace.networks))]
@@ -206,7 +223,7 @@ def accuracy_halving(replay, seed, eta=3):
 
     def cost(start, ratio):
         return sum(mean * max(1, start / ratio ** k) * (level - before)
-                   for k, (before, level) in enumerate(zip([0] + levels, levels)))
+                   for k, (before, level) in enumerate(zip([0, *levels], levels)))
     n, ratio = len(trace.networks), float(eta)
     while n > 1 and cost(n, ratio) > replay.train_budget:
         n -= 1

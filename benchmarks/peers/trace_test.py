@@ -12,6 +12,7 @@ import sys
 import tempfile
 import types
 import unittest
+import unittest.mock
 
 import numpy as np
 import search_peers
@@ -108,6 +109,17 @@ class Ledgers(unittest.TestCase):
                     self.assertLessEqual(replay.tune_spent, replay.tune_budget * 1.000001)
                     self.assertTrue(all(replay.row[i] > 0 for i in survivors))
 
+    def test_halving_trains_a_third_at_each_level(self):
+        replay = Replay(wide_trace(), 12)  # 300 epochs pay for 94 networks: 94 + 31 * 2 + 10 * 7 + 3 * 20
+        search_peers.accuracy_halving(replay, 0)
+        self.assertEqual([int((replay.row >= row).sum()) for row in (1, 3, 10, 30)], [94, 31, 10, 3])
+        replay = Replay(wide_trace(), 6)  # 600 pay for more than all 120: each level keeps more than a third
+        search_peers.accuracy_halving(replay, 0)
+        kept = [int((replay.row >= row).sum()) for row in (1, 3, 10, 30)]
+        self.assertEqual(kept[0], 120)
+        self.assertTrue(all(a > b > a / 3 for a, b in zip(kept, kept[1:])), kept)
+        self.assertGreater(replay.train_spent, 0.9 * replay.train_budget)
+
     def test_the_whole_budget_finds_the_whole_front(self):
         trace = Trace(good_trace())
         replay = Replay(trace, 1)
@@ -129,9 +141,31 @@ def good_trace():
     return folder
 
 
+def wide_trace():
+    """120 networks of one subgraph each, 30 epochs, whose early accuracies say something about the later ones."""
+    draw, folder = np.random.default_rng(3), tempfile.mkdtemp()
+    final, speed = draw.uniform(0.5, 0.9, 120), draw.uniform(1, 8, 120)
+    for name, header, rows in (
+            ("networks.csv", "network,subgraphs,size", [f"n{i},s{i}:1,{i}" for i in range(120)]),
+            ("training.csv", "network,epoch,val_accuracy,seconds",
+             [f"n{i},{e},{final[i] * (1 - math.exp(-e / speed[i])):.4f},{e}" for i in range(120) for e in range(1, 31)]),
+            ("tuning.csv", "subgraph,programs,latency_us,seconds",
+             [f"s{i},{p},{100 * final[i] ** 3 * draw.uniform(0.8, 1.2) / p:.3f},{p}" for i in range(120) for p in (1, 2, 4)])):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write("\n".join([header] + rows) + "\n")
+    return Trace(folder)
+
+
 class SyneTune(unittest.TestCase):
     # Fronts {1, 2, 3}, {4}, {0}.
     POINTS = np.array([[5.0, 5.0], [1.0, 4.0], [2.0, 2.0], [4.0, 1.0], [3.0, 3.0]])
+
+    def setUp(self):
+        from syne_tune.optimizer.schedulers.multiobjective import multiobjective_priority, non_dominated_priority
+        for module, name in ((multiobjective_priority, "nondominated_sort"), (non_dominated_priority, "compute_epsilon_net")):
+            shipped = unittest.mock.patch.object(module, name, getattr(SHIPPED, name))  # other tests have replaced it
+            shipped.start()
+            self.addCleanup(shipped.stop)
 
     def test_the_shipped_priorities_are_an_order_and_not_ranks(self):
         from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import NonDominatedPriority
@@ -161,11 +195,43 @@ class SyneTune(unittest.TestCase):
 
     def test_the_faster_functions_give_the_same(self):
         draw = np.random.default_rng(0)
-        for _ in range(200):
+        for round in range(300):
+            points = draw.random((draw.integers(1, 60), 2)) * [1, 1000]
+            if round % 3 == 0:  # with ties and equal points
+                points = draw.integers(0, 12, points.shape).astype(float)
+            for dim in (0, 1):
+                np.testing.assert_array_equal(search_peers.fast_epsilon_net(points, dim), SHIPPED.compute_epsilon_net(points, dim))
+                for most in (None, 7):
+                    self.assertEqual(search_peers.fast_nondominated_sort(points, dim, most), SHIPPED.nondominated_sort(points, dim, most))
+            np.random.seed(round)
+            expected = SHIPPED.nondominated_sort(points)  # draws the first item of each front
+            np.random.seed(round)
+            self.assertEqual(search_peers.fast_nondominated_sort(points), expected)
+
+    def test_fronts_are_peeled_one_by_one(self):
+        draw = np.random.default_rng(2)
+        for _ in range(100):
             points = draw.integers(0, 12, (draw.integers(1, 60), 2)).astype(float)
-            np.testing.assert_array_equal(search_peers.fast_pareto_efficient(points), SHIPPED.pareto_efficient(points))
-            points = draw.random((draw.integers(1, 40), 2)) * [1, 1000]
-            np.testing.assert_array_equal(search_peers.fast_epsilon_net(points, 0), SHIPPED.compute_epsilon_net(points, 0))
+            left, peeled = np.arange(len(points)), []
+            while len(left):
+                mask = SHIPPED.pareto_efficient(points[left])
+                peeled.append(left[mask].tolist())
+                left = left[~mask]
+            self.assertEqual(search_peers.fronts(points), peeled)
+
+    def test_moasha_replayed_with_the_shipped_functions_is_the_same(self):
+        from syne_tune.optimizer.schedulers.multiobjective import multiobjective_priority, non_dominated_priority
+        trace, names = wide_trace(), ("fast_nondominated_sort", "fast_epsilon_net")
+        for name in ("moasha-shipped", "moasha-corrected"):
+            results = []
+            for functions in ((SHIPPED.nondominated_sort, SHIPPED.compute_epsilon_net),
+                              tuple(getattr(search_peers, n) for n in names)):
+                with unittest.mock.patch.multiple(search_peers, **dict(zip(names, functions))):
+                    replay = Replay(trace, 3)
+                    results.append(trace_replay.metrics(replay, search_peers.ALGORITHMS[name](replay, 5)))
+                self.assertIs(multiobjective_priority.nondominated_sort, functions[0])
+                self.assertIs(non_dominated_priority.compute_epsilon_net, functions[1])
+            self.assertEqual(*results)
 
 
 if __name__ == "__main__":
