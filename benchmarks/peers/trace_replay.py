@@ -115,12 +115,13 @@ class Replay:
         self.row = np.zeros(len(trace.networks), dtype=int)  # last row of its curve that each network has reached
         self.tuned = np.zeros(len(trace.tune_full))  # seconds spent on each subgraph
 
-    def train(self, network, row):
-        """Trains to a row of the curve (at most its last). False, and nothing paid, if the ledger cannot pay."""
+    def train(self, network, row, end=math.inf):
+        """Trains to a row of the curve (at most its last). False, and nothing paid, if the ledger cannot pay, or not
+        without more than `end` being spent."""
         seconds = self.trace.train_seconds[network]
         row = min(row, len(seconds) - 1)
         cost = max(0.0, seconds[row] - seconds[self.row[network]])
-        if self.train_spent + cost > self.train_budget * (1 + 1e-9):
+        if self.train_spent + cost > min(end, self.train_budget) * (1 + 1e-9):
             return False
         self.train_spent += cost
         self.row[network] = max(row, self.row[network])

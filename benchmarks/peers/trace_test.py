@@ -109,16 +109,29 @@ class Ledgers(unittest.TestCase):
                     self.assertLessEqual(replay.tune_spent, replay.tune_budget * 1.000001)
                     self.assertTrue(all(replay.row[i] > 0 for i in survivors))
 
-    def test_halving_trains_a_third_at_each_level(self):
-        replay = Replay(wide_trace(), 12)  # 300 epochs pay for 94 networks: 94 + 31 * 2 + 10 * 7 + 3 * 20
-        search_peers.accuracy_halving(replay, 0)
-        self.assertEqual([int((replay.row >= row).sum()) for row in (1, 3, 10, 30)], [94, 31, 10, 3])
-        replay = Replay(wide_trace(), 6)  # 600 pay for more than all 120: each level keeps more than a third
-        search_peers.accuracy_halving(replay, 0)
-        kept = [int((replay.row >= row).sum()) for row in (1, 3, 10, 30)]
-        self.assertEqual(kept[0], 120)
-        self.assertTrue(all(a > b > a / 3 for a, b in zip(kept, kept[1:])), kept)
-        self.assertGreater(replay.train_spent, 0.9 * replay.train_budget)
+    def test_halving_gives_its_levels_equal_shares(self):
+        for speedup, expected in ((12, [75, 37, 10, 4]),  # 300 epochs: 75, 74, 70, and 80 of the 81 that are left
+                                  (6, [120, 80, 22, 8]),  # 600: 120 of 150, then 160, 154 of 160, 160 of 166
+                                  (1, [120] * 4)):
+            replay = Replay(wide_trace(), speedup)
+            search_peers.accuracy_halving(replay, 0)
+            self.assertEqual([int((replay.row >= row).sum()) for row in (1, 3, 10, 30)], expected)
+
+    def test_halving_reaches_the_last_level_where_accurate_networks_cost_more(self):
+        trace = dear_trace()
+        replay = Replay(trace, 5)  # 324 s, four shares of 81
+        survivors = search_peers.accuracy_halving(replay, 0)
+        # All begin: 60 s. Of 88: 10 dear ones, 4 cheap ones. Of 88: 3 and 2, 84 s. Of 92: 1 and 1, 90 s.
+        self.assertEqual([int((replay.row >= row).sum()) for row in (1, 2, 3, 4)], [30, 14, 5, 2])
+        self.assertAlmostEqual(replay.train_spent, 322)
+        self.assertEqual(sorted(survivors), [0, 10])  # the best of either kind
+        dearest = trace.train_full.max()
+        for budget in [*dearest * np.array([1, 1.2, 1.4, 2, 2.5, 3, 5]), trace.train_total]:
+            for seed in range(10):
+                replay = Replay(trace, trace.train_total / budget)
+                search_peers.accuracy_halving(replay, seed)
+                self.assertTrue((replay.row == 4).any(), budget)
+                self.assertLessEqual(replay.train_spent, replay.train_budget * 1.000001)
 
     def test_the_whole_budget_finds_the_whole_front(self):
         trace = Trace(good_trace())
@@ -151,6 +164,19 @@ def wide_trace():
              [f"n{i},{e},{final[i] * (1 - math.exp(-e / speed[i])):.4f},{e}" for i in range(120) for e in range(1, 31)]),
             ("tuning.csv", "subgraph,programs,latency_us,seconds",
              [f"s{i},{p},{100 * final[i] ** 3 * draw.uniform(0.8, 1.2) / p:.3f},{p}" for i in range(120) for p in (1, 2, 4)])):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write("\n".join([header] + rows) + "\n")
+    return Trace(folder)
+
+
+def dear_trace():
+    """Ten networks of 4 s an epoch, then twenty of 1 s; each is a little less accurate than the one before, and faster."""
+    folder = tempfile.mkdtemp()
+    for name, header, rows in (
+            ("networks.csv", "network,subgraphs,size", [f"n{i},s{i}:1,{i}" for i in range(30)]),
+            ("training.csv", "network,epoch,val_accuracy,seconds",
+             [f"n{i},{e},{0.9 - i / 50},{e * (4 if i < 10 else 1)}" for i in range(30) for e in (1, 3, 9, 27)]),
+            ("tuning.csv", "subgraph,programs,latency_us,seconds", [f"s{i},1,{100 - i},1" for i in range(30)])):
         with open(os.path.join(folder, name), "w") as file:
             file.write("\n".join([header] + rows) + "\n")
     return Trace(folder)
