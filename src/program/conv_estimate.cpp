@@ -31,6 +31,16 @@ constexpr double kSplitTaps = 1.2;       // of multiply-adds of several taps, wh
 constexpr double kInputTransform = 7, kOutputTransform = 4;
 constexpr double kBorderChecks = 3;  // more of the input's where the border is not a copy
 
+/// Of the kernel's rows those that lie in the input and not in its padding, mean over the output's rows.
+double kernel_rows_inside(const ConvShape& shape) {
+  double rows = 0;
+  for (int y = 0; y < shape.out_height; ++y) {
+    const int first = y * shape.row_step - shape.pad_rows;
+    rows += std::max(0, std::min(first + shape.kernel, shape.in_height) - std::max(first, 0));
+  }
+  return rows / shape.out_height;
+}
+
 /// Minimal filtering: for each point of a block's transform a matrix product, which is a pointwise convolution.
 ConvEstimate estimate_winograd(const Subgraph& subgraph, const ConvSchedule& s, const Target& target) {
   const WinogradTiling w = winograd_tiling(subgraph, s);
@@ -90,7 +100,8 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double registers_per_vector = ceil_div(s.vector, target.vector_floats);
   const double vectors = s.tile_vectors * registers_per_vector, pixels = s.tile_width * s.tile_height;
   const double accumulators = vectors * pixels;
-  const double steps = double(ceil_div(shape.taps, s.lane_taps)) * shape.kernel;
+  const double rows_done = s.kernel_rows == ConvKernelRows::outer_inside ? kernel_rows_inside(shape) : shape.kernel;
+  const double steps = ceil_div(shape.taps, s.lane_taps) * rows_done;
   const double channel_tiles = ceil_div(shape.out_channels, s.tile());
   const double pixel_tiles =
       double(ceil_div(shape.out_width, s.tile_width)) * ceil_div(shape.out_height, s.tile_height) * shape.batch;
@@ -146,7 +157,7 @@ ConvEstimate estimate_conv(const Subgraph& subgraph, const ConvSchedule& s, cons
   const double hidden = std::clamp(halves ? 2.35 - 1.6 * in_flight : 1.35 - 1.4 * in_flight, 0.0, 1.0);
   // The activation's operations are half of them multiply-adds.
   const double last = activation_operations(subgraph.activation) * (1 - hidden / 2) + horizontal + subgraph.residual;
-  const bool row_loop = shape.kernel > 1 && s.kernel_rows == ConvKernelRows::outer_loop;
+  const bool row_loop = shape.kernel > 1 && is_row_loop(s.kernel_rows);
   e.rest = tiles * ((1 - hidden) * (kTileStart + accumulators * 2 / units) + accumulators * last / units +
                     kInputRow * (s.tile_height - 1) * shape.row_step + (row_loop ? shape.kernel * kRowStart : 0));
   if (subgraph.padding > 0 && !is_inlined(s.padding)) {

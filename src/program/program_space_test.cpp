@@ -193,7 +193,7 @@ TEST(ProgramSpace, MutationsReachEveryKnob) {
   Random random(4);
   std::set<size_t> moved;
   // Some knobs have one value beside minimal filtering, others beside direct sums.
-  for (int draw = 0; draw < 20; ++draw) {
+  for (int draw = 0; draw < 60; ++draw) {
     const Knobs parent = draw == 0 ? space->default_program() : space->random(random);
     for (int i = 0; i < 500; ++i) {
       const Knobs child = space->mutate(parent, random);

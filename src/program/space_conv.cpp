@@ -77,7 +77,9 @@ class ConvSpace : public ProgramSpace {
         {"tile_width", merged(tile_widths(), winograd_widths(subgraph))},
         {"tile_height", up_to({1, 2, 3, 4, 5, 6, 7, 8}, shape_.out_height)},
         {"unroll", unroll_values(lane_taps)},
-        {"kernel_rows", shape_.kernel == 1 ? std::vector<int>{0} : std::vector<int>{0, 1, 2}},
+        {"kernel_rows", shape_.kernel == 1      ? std::vector<int>{0}
+                        : subgraph.padding == 0 ? std::vector<int>{0, 1, 2}
+                                                : std::vector<int>{0, 1, 2, 3}},
         {"padding", subgraph.padding == 0 ? std::vector<int>{0} : std::vector<int>{0, 1, 2, 3, 4, 5, 6}},
         {"pixels_inside", {0, 1}},
         {"group", up_to({0, 1, 2, 3, 4, 6, 8, 12, 16, 24}, ceil_div(shape_.out_channels, vectors.front()) - 1)},
@@ -101,6 +103,8 @@ class ConvSpace : public ProgramSpace {
     if (s.tile_width > shape_.out_width) return "the tile is wider than a row";
     if (s.vector_channels() >= 2 * shape_.out_channels && s.lane_taps > 1)
       return "more than half of the lanes would be idle";
+    if (s.kernel_rows == ConvKernelRows::outer_inside && s.tile_height > 1)
+      return "kernel rows are left out of tiles of one row only";
     if (s.lane_taps >= s.vector && s.lane_taps > 1)
       return "the taps of a lane group leave no lane for a second channel";
     if (s.lane_taps > 1 && shape_.taps % s.lane_taps != 0 && (subgraph_.padding == 0 || is_inlined(s.padding)))
@@ -156,6 +160,11 @@ class ConvSpace : public ProgramSpace {
                 const bool at_root = order == 2 || shape_.out_height == 1;
                 if (subgraph_.padding > 0) knobs[7] = static_cast<int>(at_root ? ConvPadding::root : ConvPadding::row);
                 consider(knobs, best, best_cycles);
+                if (subgraph_.padding > 0 && s.tile_height == 1 && shape_.kernel > 1) {
+                  Knobs inside = knobs;
+                  inside[6] = static_cast<int>(ConvKernelRows::outer_inside);
+                  consider(inside, best, best_cycles);
+                }
                 // Or no padded copy, with the edges in loops of their own, each a copy of the tile to compile.
                 if (subgraph_.padding == 0 || order > 0 || at_root) continue;
                 Knobs apart = knobs;
@@ -336,8 +345,7 @@ class ConvSpace : public ProgramSpace {
     return ceil_div(s.vector, target(s).vector_floats) * s.tile_vectors * s.tile_width * s.tile_height;
   }
   int unrolled(const ConvSchedule& s) const {
-    const int rows = s.kernel_rows == ConvKernelRows::outer_loop ? 1 : shape_.kernel;
-    return accumulators(s) * s.unroll * rows;
+    return accumulators(s) * s.unroll * (is_row_loop(s.kernel_rows) ? 1 : shape_.kernel);
   }
 
   Subgraph subgraph_;

@@ -34,7 +34,11 @@ enum class ConvPadding {
   inlined_edges_apart = 6
 };
 inline bool is_inlined(ConvPadding p) { return p == ConvPadding::inlined || p >= ConvPadding::inlined_columns_apart; }
-enum class ConvKernelRows { outer_loop = 0, outer_unrolled = 1, inner_unrolled = 2 };
+/// `outer_inside`: a loop outside that of the taps, which leaves out the rows that lie in the padding.
+enum class ConvKernelRows { outer_loop = 0, outer_unrolled = 1, inner_unrolled = 2, outer_inside = 3 };
+inline bool is_row_loop(ConvKernelRows rows) {
+  return rows == ConvKernelRows::outer_loop || rows == ConvKernelRows::outer_inside;
+}
 
 /// A decoded knob vector, in the order of the knobs.
 struct ConvSchedule {

@@ -18,6 +18,10 @@ Stage define_conv(const Subgraph& subgraph, const ConvShape& shape, const ConvSc
   // side in a vector, which are partial sums until the end: narrow channel counts fill the lanes that way.
   Var c("c"), x("x"), y("y"), n("n"), l("l"), t("t"), ct("ct");
   RDom r(0, ceil_div(shape.taps, lanes), 0, shape.kernel, name + "r");
+  if (s.kernel_rows == ConvKernelRows::outer_inside) {
+    const Expr row = y * shape.row_step - shape.pad_rows + r.y;
+    r.where(row >= 0 && row < shape.in_height);
+  }
   const Expr in_block = s.block_is_tile ? Expr(t) : t % block;
   const Expr block_index = s.block_is_tile ? Expr(ct) : ct * (tile / block) + t / block;
   Func sum(name + "sum"), total(name + "total"), output(name + "output");
@@ -119,7 +123,7 @@ StageLoops schedule_conv(Stage& stage, const Subgraph& subgraph, const ConvShape
     order.push_back(loop);
   order.insert(order.end(), {n, ct});
   update.reorder(order);
-  if (s.kernel_rows != ConvKernelRows::outer_loop) update.unroll(ry);
+  if (!is_row_loop(s.kernel_rows)) update.unroll(ry);
   update.vectorize(l).vectorize(tv).unroll(ti).unroll(x).unroll(y).unroll(ri);
   update.never_partition_all();
 
