@@ -96,6 +96,8 @@ void check_batch(const Batch& batch) {
     }
     require(c.time_limit_s > 0, place, "no time limit");
     require(c.context_bytes <= kMostContextBytes, place, "a context of more than 128 MiB");
+    require(c.context_us >= 0 && c.context_us <= kMostContextUs, place,
+            "a context that takes less than 0 or more than 6 ms");
     require(c.max_samples >= 1 && c.max_samples <= most_samples, place, "max_samples is not in 1..2000");
     if (c.expected.empty()) continue;
     require(c.checked_buffer >= 0 && c.checked_buffer < buffers, place, "checks a buffer that is not there");
@@ -122,8 +124,9 @@ BatchText describe_batch(const Batch& batch, const std::vector<size_t>& cases, i
         append(counts, " {}", c.expected.size());
       }
     }
-    append(body, "case {} {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer,
-           expected, c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s, c.context_bytes);
+    append(body, "case {} {} {} {} {} {} {} {} {} {} {} {}\n", c.buffers.size(), c.calls.size(), c.checked_buffer,
+           expected, c.tolerance, c.best_us, c.time_limit_s, c.sample_us, c.max_samples, c.sampling_s, c.context_bytes,
+           c.context_us);
     for (const BufferSpec& b : c.buffers) {
       append(body, "buffer {} {} {} {} {} {} {} {} {} {} {}", fill_name(b.fill), b.seed, b.scale, b.block, b.rows,
              b.run, b.unit, b.winograd_points, b.inside, b.offset, b.reuse_bytes.size());

@@ -65,6 +65,8 @@ TEST(BatchFile, BatchesThatMakeNoSenseAreRefused) {
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].time_limit_s = 0; }), "case 0: no time limit");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[3].context_bytes = kMostContextBytes + 1; }),
             "case 3: a context of more than 128 MiB");
+  EXPECT_EQ(complaint([](Batch& b) { b.cases[3].context_us = kMostContextUs + 1; }),
+            "case 3: a context that takes less than 0 or more than 6 ms");
   EXPECT_EQ(complaint([](Batch& b) { b.cases[0].buffers[1].inside = 1; }),
             "case 0, buffer 1: inside a buffer that is itself inside one, or comes later");
   EXPECT_EQ(complaint([](Batch& b) {

@@ -50,6 +50,9 @@ struct CallSpec {
 /// A context larger than this would take longer to read than measuring is worth.
 inline constexpr long kMostContextBytes = 128L << 20;
 
+/// Likewise; by then others of the processor have had their share of its caches (docs/devices.md).
+inline constexpr double kMostContextUs = 6000;
+
 /// What is timed as one: one program, or all the calls of a network in order.
 struct Case {
   std::vector<BufferSpec> buffers;
@@ -66,6 +69,7 @@ struct Case {
   /// timed alone, and a sample is the mean of some that nothing disturbed. < 0: calls follow each other, and a sample
   /// is the mean of a burst.
   long context_bytes = -1;
+  double context_us = 0;  // reading it takes at least so long, at an even pace, as the rest of a network takes its time
 };
 
 struct Batch {

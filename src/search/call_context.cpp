@@ -10,14 +10,31 @@
 namespace sonar {
 namespace {
 
-constexpr double kSmallest = 4096;  // bytes; less makes no difference
-constexpr long kPieces = 512;       // of an arena; what is touched is told by the piece
+constexpr double kSmallest = 4096;     // bytes; less makes no difference
+constexpr double kSmallestUs = 1;      // likewise
+constexpr double kCyclesPerUs = 3000;  // of a core; only the order of magnitude matters
+constexpr long kPieces = 512;          // of an arena; what is touched is told by the piece
 using Pieces = std::bitset<kPieces>;
 
-/// What the uses of a network touch: their own weights, and pieces of the arena.
+/// As the default program has them: those of minimal filtering are larger than they are given.
+double stored_weight_bytes(const Subgraph& subgraph, const Target& target) {
+  if (subgraph.kind != SubgraphKind::conv || subgraph.kernel != 3) return subgraph.weight_bytes();
+  const std::unique_ptr<ProgramSpace> space = make_program_space(subgraph, target);
+  double floats = 0;
+  for (const Argument& argument : space->arguments(space->default_program())) {
+    if (argument.role != Argument::Role::weight && argument.role != Argument::Role::bias) continue;
+    double count = 1;
+    for (int extent : argument.extents) count *= extent;
+    floats += count;
+  }
+  return floats * sizeof(float);
+}
+
+/// What the uses of a network touch: their own weights, of so many bytes each, and pieces of the arena.
 class Touched {
  public:
-  explicit Touched(const std::vector<SubgraphUse>& uses) : uses_(uses), plan_(uses), pieces_(uses.size()) {
+  Touched(const std::vector<SubgraphUse>& uses, const std::vector<double>& weights)
+      : uses_(uses), weights_(weights), plan_(uses), pieces_(uses.size()) {
     for (size_t i = 0; i < uses.size(); ++i)
       for (int value : {uses[i].input, uses[i].residual, uses[i].output})
         if (value >= 0) pieces_[i] |= pieces(plan_.of(value));
@@ -30,7 +47,7 @@ class Touched {
     for (size_t k = 0; k < uses_.size(); ++k) {
       if (k == i) continue;
       others |= pieces_[k];
-      bytes += uses_[k].subgraph.weight_bytes();
+      bytes += weights_[k];
     }
     return bytes + bytes_of(others & ~pieces_[i]);
   }
@@ -55,7 +72,7 @@ class Touched {
       }
       if (all) return result;
       others |= pieces_[k];
-      weights += uses_[k].subgraph.weight_bytes();
+      weights += weights_[k];
     }
   }
 
@@ -84,17 +101,21 @@ class Touched {
   }
 
   const std::vector<SubgraphUse>& uses_;
+  const std::vector<double>& weights_;
   MemoryPlan plan_;
   std::vector<Pieces> pieces_;
 };
 
-long rounded_median(std::vector<double> values) {
+/// 0 if that is less than `smallest`, which must be positive.
+double rounded_median(std::vector<double> values, double smallest) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
   const double median = values[(values.size() - 1) / 2];
-  if (median < kSmallest) return 0;
-  const double rounded = std::exp2(std::round(8 * std::log2(median)) / 8);
-  return std::min(kMostContextBytes, static_cast<long>(rounded) / 64 * 64);
+  return median < smallest ? 0 : std::exp2(std::round(8 * std::log2(median)) / 8);
+}
+
+long rounded_median_bytes(std::vector<double> values) {
+  return std::min(kMostContextBytes, static_cast<long>(rounded_median(std::move(values), kSmallest)) / 64 * 64);
 }
 
 using Samples = std::array<std::vector<double>, 8>;
@@ -105,24 +126,36 @@ void add(Samples& samples, const std::array<double, 8>& values) {
 
 SinceTouched rounded_medians(const Samples& samples) {
   SinceTouched result;
-  for (size_t part = 0; part < samples.size(); ++part) result[part] = rounded_median(samples[part]);
+  for (size_t part = 0; part < samples.size(); ++part) result[part] = rounded_median_bytes(samples[part]);
   return result;
 }
 
 }  // namespace
 
-std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks) {
+std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks,
+                                                 const Target& target, int threads) {
+  const double macs_per_us = kCyclesPerUs * target.native_units * target.vector_floats * threads;
   struct Places {
-    std::vector<double> bytes;
+    std::vector<double> bytes, us;
     Samples input, residual, output;
   };
   std::map<SubgraphKey, Places> places;
+  std::map<SubgraphKey, double> weight_bytes;
   for (const std::vector<SubgraphUse>* uses : networks) {
-    const Touched touched(*uses);
+    double macs = 0;
+    std::vector<double> weights;
+    for (const SubgraphUse& use : *uses) {
+      macs += use.subgraph.macs();
+      const auto [bytes, added] = weight_bytes.try_emplace(use.subgraph.key());
+      if (added) bytes->second = stored_weight_bytes(use.subgraph, target);
+      weights.push_back(bytes->second);
+    }
+    const Touched touched(*uses, weights);
     for (size_t i = 0; i < uses->size(); ++i) {
       const SubgraphUse& use = (*uses)[i];
       Places& of = places[use.subgraph.key()];
       of.bytes.push_back(touched.between_calls(i));
+      of.us.push_back((macs - use.subgraph.macs()) / macs_per_us);
       add(of.input, touched.since(i, use.input));
       if (use.residual >= 0) add(of.residual, touched.since(i, use.residual));
       add(of.output, touched.since(i, use.output));
@@ -130,8 +163,8 @@ std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::ve
   }
   std::map<SubgraphKey, CallContext> result;
   for (const auto& [key, of] : places)
-    result[key] = {rounded_median(of.bytes), rounded_medians(of.input), rounded_medians(of.residual),
-                   rounded_medians(of.output)};
+    result[key] = {rounded_median_bytes(of.bytes), std::min(kMostContextUs, rounded_median(of.us, kSmallestUs)),
+                   rounded_medians(of.input), rounded_medians(of.residual), rounded_medians(of.output)};
   return result;
 }
 

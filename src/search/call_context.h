@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graph/partition.h"
+#include "program/program_space.h"
 
 namespace sonar {
 
@@ -16,14 +17,17 @@ using SinceTouched = std::array<long, 8>;
 /// Bytes of memory that is not the subgraph's own.
 struct CallContext {
   long bytes = 8L << 20;  // touched between two calls: other weights and activations; the default is a middling network
+  double us = 1000;       // microseconds that pass meanwhile, about: others of the processor take its shared caches
   SinceTouched input{}, residual{}, output{};
 
   bool operator==(const CallContext&) const = default;
 };
 
 /// Of each subgraph of these networks: the median over its places, each number rounded to a power of the eighth root of
-/// two, and no context larger than kMostContextBytes. A function of the networks alone, so that it is constant over a
-/// run.
-std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks);
+/// two, and no context larger than kMostContextBytes or longer than kMostContextUs. Weights count as the default
+/// programs store them; the time is reckoned from the others' multiply-adds. A function of the networks and the target,
+/// so that it is constant over a run.
+std::map<SubgraphKey, CallContext> call_contexts(const std::vector<const std::vector<SubgraphUse>*>& networks,
+                                                 const Target& target, int threads);
 
 }  // namespace sonar

@@ -191,7 +191,7 @@ Health run_doctor(const Config& config, bool as_json) {
     const Candidate& probe = probes.front();
     std::vector<std::shared_ptr<const ProgramSpace>> spaces;
     std::vector<Knobs> knobs;
-    const std::map<SubgraphKey, CallContext> contexts = call_contexts({&probe.uses});
+    const std::map<SubgraphKey, CallContext> contexts = call_contexts({&probe.uses}, target, config.device.threads);
     for (const SubgraphUse& use : probe.uses) {
       spaces.push_back(make_program_space(use.subgraph, target));
       knobs.push_back(spaces.back()->default_program());

@@ -101,6 +101,7 @@ Case program_case(const ProgramSpace& space, const Knobs& knobs, int function, s
     if (arguments[b].role == Argument::Role::output) touch(one.buffers[b], context.output);
   }
   one.context_bytes = context.bytes;
+  one.context_us = context.us;
   CallSpec call{function, {}};
   for (size_t b = 0; b < one.buffers.size(); ++b) call.buffers.push_back(static_cast<int>(b));
   one.calls = {call};

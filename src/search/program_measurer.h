@@ -16,7 +16,7 @@
 namespace sonar {
 
 /// Bumped whenever a time comes to mean something else: part of a record's identity.
-inline constexpr int kMeasuringProtocolVersion = 4;
+inline constexpr int kMeasuringProtocolVersion = 5;
 
 /// Where what runs. Compiling happens on the workers' own cores; where one of these is timed too, the two alternate.
 struct MeasuringCores {

@@ -267,7 +267,7 @@ void SearchRun::start_device() {
     }
   std::vector<const std::vector<SubgraphUse>*> all;
   for (const Network& network : networks_) all.push_back(&network.candidate.uses);
-  contexts_ = call_contexts(all);
+  contexts_ = call_contexts(all, device_target(config_), config_.device.threads);
   std::vector<NetworkState> states;
   std::vector<std::string> features = {"macs", "parameters", "peak_activation_bytes"}, names;
   for (const Network& network : networks_) names.push_back(network.row.name);

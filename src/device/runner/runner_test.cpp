@@ -243,7 +243,9 @@ TEST(Runner, WeightsOfMinimalFilteringAreTransformedThenPacked) {
         EXPECT_EQ(u[0], kernel[0] * (points == 9 ? 4 : 1));
         EXPECT_EQ(u[infinity * kChannels], kernel[2 * kChannels] * (points == 9 ? 2 : 1));
         EXPECT_EQ(u[(infinity * points + infinity) * kChannels], kernel[8 * kChannels]);
-        if (infinity < points - 1) EXPECT_EQ(u[(points * points - 1) * kChannels], kernel[4 * kChannels]);
+        if (infinity < points - 1) {
+          EXPECT_EQ(u[(points * points - 1) * kChannels], kernel[4 * kChannels]);
+        }
       }
     const int inner = points * points * kChannels;
     for (int b = 0; b < kBlocks; ++b)
@@ -301,6 +303,20 @@ TEST(Runner, ACallBetweenOthersIsTimedAlone) {
   const Outcome nothing = measure_kernel("", c);
   ASSERT_EQ(failure(nothing), "");
   EXPECT_LT(std::get<Measurement>(nothing).minimum_us, 1000) << "64 MiB take longer than that";
+}
+
+TEST(Runner, TimePassesBetweenCalls) {
+  Case c = one_call(0, in_and_out(1), {});
+  c.context_bytes = 1 << 18;
+  c.context_us = 2000;
+  c.max_samples = 5;
+  const auto start = std::chrono::steady_clock::now();
+  const Outcome outcome = measure_kernel("", c);
+  const std::chrono::duration<double, std::micro> taken = std::chrono::steady_clock::now() - start;
+  ASSERT_EQ(failure(outcome), "");
+  const Measurement& m = std::get<Measurement>(outcome);
+  EXPECT_GT(taken.count(), 2000 * static_cast<double>(m.runs));
+  EXPECT_LT(m.minimum_us, 1000) << "the time between calls is not the call's";
 }
 
 TEST(Runner, NothingIsChangedBetweenCalls) {
