@@ -13,8 +13,6 @@ import numpy as np
 
 BATCH_NORM_EPSILON = 1e-3
 OPSET = 17
-
-
 # Of a key, and as a graph has it.
 ACTIVATIONS = {"linear": None, "relu": "relu", "relu6": "relu6", "hswish": "hard_swish", "hsigmoid": "hard_sigmoid",
                "sigmoid": "sigmoid", "silu": "silu"}
@@ -30,7 +28,7 @@ def load_graph(source):
 
 def parse_key(key):
     """{"kind", "n", "h", "w", "i", "o", "k", "s", "p", "q", "activation", "residual"} of a subgraph's key; the residual is
-    added "before" or "after" the activation."""
+    added "before" or "after" the activation. ValueError where a word is not known."""
     words = key.split("-")
     result = {"kind": words[0], "activation": None, "residual": None, "n": 1, "h": 1, "w": 1, "k": 1, "s": 1, "p": 0}
     for word in words[2:]:
@@ -40,6 +38,8 @@ def parse_key(key):
             result["activation"] = ACTIVATIONS[word]
         else:
             number = re.fullmatch(r"([a-z]+)(\d+)", word)
+            if not number:
+                raise ValueError(f"{key}: '{word}' is not known here")
             result[number[1]] = int(number[2])
     return result
 
@@ -80,13 +80,12 @@ def subgraph_nodes(key):
         y = add("dense", [y], [1, 1, channels])
         y = add("activation", [y], [1, 1, channels], activation="hard_sigmoid")
         y = add("scale", [x, y], shape)
-    steps = {"before": ["add", "activation"], "after": ["activation", "add"], None: ["activation"]}[s["residual"]]
-    for step in steps:
-        if step == "add":
-            r = add("input", [], shape)
-            y = add("add", [y, r], shape)
-        elif s["activation"]:
-            y = add("activation", [y], shape, activation=s["activation"])
+    if s["residual"] == "before":
+        y = add("add", [y, add("input", [], shape)], shape)
+    if s["activation"]:
+        y = add("activation", [y], shape, activation=s["activation"])
+    if s["residual"] == "after":
+        add("add", [y, add("input", [], shape)], shape)
     return nodes
 
 

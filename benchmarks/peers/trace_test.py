@@ -154,32 +154,33 @@ def good_trace():
     return folder
 
 
-def wide_trace():
-    """120 networks of one subgraph each, 30 epochs, whose early accuracies say something about the later ones."""
-    draw, folder = np.random.default_rng(3), tempfile.mkdtemp()
-    final, speed = draw.uniform(0.5, 0.9, 120), draw.uniform(1, 8, 120)
-    for name, header, rows in (
-            ("networks.csv", "network,subgraphs,size", [f"n{i},s{i}:1,{i}" for i in range(120)]),
-            ("training.csv", "network,epoch,val_accuracy,seconds",
-             [f"n{i},{e},{final[i] * (1 - math.exp(-e / speed[i])):.4f},{e}" for i in range(120) for e in range(1, 31)]),
-            ("tuning.csv", "subgraph,programs,latency_us,seconds",
-             [f"s{i},{p},{100 * final[i] ** 3 * draw.uniform(0.8, 1.2) / p:.3f},{p}" for i in range(120) for p in (1, 2, 4)])):
+def trace_of(networks, training, tuning):
+    """A trace of these rows; networks have a feature, their size."""
+    folder = tempfile.mkdtemp()
+    for name, header, rows in (("networks.csv", "network,subgraphs,size", networks),
+                               ("training.csv", "network,epoch,val_accuracy,seconds", training),
+                               ("tuning.csv", "subgraph,programs,latency_us,seconds", tuning)):
         with open(os.path.join(folder, name), "w") as file:
             file.write("\n".join([header] + rows) + "\n")
     return Trace(folder)
+
+
+def wide_trace():
+    """120 networks of one subgraph each, 30 epochs, whose early accuracies say something about the later ones."""
+    draw = np.random.default_rng(3)
+    final, speed = draw.uniform(0.5, 0.9, 120), draw.uniform(1, 8, 120)
+    return trace_of(
+        [f"n{i},s{i}:1,{i}" for i in range(120)],
+        [f"n{i},{e},{final[i] * (1 - math.exp(-e / speed[i])):.4f},{e}" for i in range(120) for e in range(1, 31)],
+        [f"s{i},{p},{100 * final[i] ** 3 * draw.uniform(0.8, 1.2) / p:.3f},{p}" for i in range(120) for p in (1, 2, 4)])
 
 
 def dear_trace():
     """Ten networks of 4 s an epoch, then twenty of 1 s; each is a little less accurate than the one before, and faster."""
-    folder = tempfile.mkdtemp()
-    for name, header, rows in (
-            ("networks.csv", "network,subgraphs,size", [f"n{i},s{i}:1,{i}" for i in range(30)]),
-            ("training.csv", "network,epoch,val_accuracy,seconds",
-             [f"n{i},{e},{0.9 - i / 50},{e * (4 if i < 10 else 1)}" for i in range(30) for e in (1, 3, 9, 27)]),
-            ("tuning.csv", "subgraph,programs,latency_us,seconds", [f"s{i},1,{100 - i},1" for i in range(30)])):
-        with open(os.path.join(folder, name), "w") as file:
-            file.write("\n".join([header] + rows) + "\n")
-    return Trace(folder)
+    return trace_of(
+        [f"n{i},s{i}:1,{i}" for i in range(30)],
+        [f"n{i},{e},{0.9 - i / 50},{e * (4 if i < 10 else 1)}" for i in range(30) for e in (1, 3, 9, 27)],
+        [f"s{i},1,{100 - i},1" for i in range(30)])
 
 
 class SyneTune(unittest.TestCase):

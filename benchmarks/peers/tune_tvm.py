@@ -101,7 +101,7 @@ class Program:
         compiled["main"](*tensors)
         x, w, b = values[:3]
         y = x.reshape(-1, s["i"]) @ (w.reshape(s["i"], s["o"]) if s["kind"] == "conv" else w.T) + b
-        forms = {None: lambda v: v, "relu": lambda v: np.maximum(v, 0),
+        forms = {None: lambda v: v, "relu": lambda v: np.maximum(v, 0), "relu6": lambda v: np.clip(v, 0, 6),
                  "hard_swish": lambda v: v * np.clip(v + 3, 0, 6) / 6, "hard_sigmoid": lambda v: np.clip(v + 3, 0, 6) / 6}
         y = forms[s["activation"]](y).reshape(shapes[-1])
         if s["residual"]:

@@ -18,11 +18,7 @@ namespace {
 constexpr int most_samples = 2000;  // the runner's answer must fit into a pipe
 constexpr size_t text_unit = 64;
 
-size_t count(const BufferSpec& buffer) {
-  size_t result = 1;
-  for (int extent : buffer.extents) result *= static_cast<size_t>(extent);
-  return result;
-}
+size_t count(const BufferSpec& buffer) { return value_count(buffer.extents); }
 
 void require(bool condition, const std::string& place, const char* what) {
   if (!condition) throw InternalError(fmt::format("{}: {}", place, what));

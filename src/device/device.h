@@ -41,6 +41,13 @@ struct BufferSpec {
   std::vector<long> reuse_bytes;
 };
 
+/// Values of a tensor of these extents.
+inline size_t value_count(const std::vector<int>& extents) {
+  size_t result = 1;
+  for (int extent : extents) result *= static_cast<size_t>(extent);
+  return result;
+}
+
 /// One call: function(buffers...). Functions have Halide's argv calling convention.
 struct CallSpec {
   int function = 0;          // index into Batch::functions

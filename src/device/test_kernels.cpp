@@ -98,10 +98,8 @@ BufferSpec zero_buffer(std::vector<int> extents) {
 }
 
 std::vector<float> values_of(const BufferSpec& buffer) {
-  size_t count = 1;
-  for (int extent : buffer.extents) count *= static_cast<size_t>(extent);
-  std::vector<float> values(count);
-  random_values(buffer.seed, count, buffer.scale, values.data());
+  std::vector<float> values(value_count(buffer.extents));
+  random_values(buffer.seed, values.size(), buffer.scale, values.data());
   return values;
 }
 

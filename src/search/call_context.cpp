@@ -20,14 +20,11 @@ using Pieces = std::bitset<kPieces>;
 double stored_weight_bytes(const Subgraph& subgraph, const Target& target) {
   if (subgraph.kind != SubgraphKind::conv || subgraph.kernel != 3) return subgraph.weight_bytes();
   const std::unique_ptr<ProgramSpace> space = make_program_space(subgraph, target);
-  double floats = 0;
-  for (const Argument& argument : space->arguments(space->default_program())) {
-    if (argument.role != Argument::Role::weight && argument.role != Argument::Role::bias) continue;
-    double count = 1;
-    for (int extent : argument.extents) count *= extent;
-    floats += count;
-  }
-  return floats * sizeof(float);
+  size_t floats = 0;
+  for (const Argument& argument : space->arguments(space->default_program()))
+    if (argument.role == Argument::Role::weight || argument.role == Argument::Role::bias)
+      floats += value_count(argument.extents);
+  return double(floats * sizeof(float));
 }
 
 /// What the uses of a network touch: their own weights, of so many bytes each, and pieces of the arena.

@@ -34,9 +34,7 @@ BufferSpec zero_buffer(std::vector<int> extents) {
 
 void touch(BufferSpec& buffer, const SinceTouched& since) {
   buffer.reuse_bytes.assign(since.begin(), since.end());
-  long floats = 1;
-  for (int extent : buffer.extents) floats *= extent;
-  if (floats < long(since.size())) buffer.reuse_bytes.resize(1);
+  if (value_count(buffer.extents) < since.size()) buffer.reuse_bytes.resize(1);
 }
 
 std::vector<BufferSpec> buffers(const ProgramSpace& space, const Knobs& knobs) {

@@ -15,12 +15,12 @@ using Values = std::vector<Expr>;
 // The points of tile 4 are 0, +-a, +-b and infinity, with a^2 = 1/2 and b^2 = 2, as in winograd_weights().
 const float kA = std::sqrt(0.5f), kB = std::sqrt(2.0f);
 
-/// B' d of a line of the values that a tile reads: as many as there are points. Stride 2: those of the even columns by
-/// the points 0, 1 and infinity or 0, 1, -1, 1/2 and infinity, for the kernel's outer columns; then the odd ones as
-/// they are, for its middle one.
-Values input_transform(const Values& d, int stride) {
-  if (stride == 2 && d.size() == 5) return {d[0] - d[2], d[2], d[4] - d[2], d[1], d[3]};
-  if (stride == 2) {
+/// B' d of a line of the values that a tile reads: as many as there are points, which tell the transform. 5 and 9 are
+/// of stride 2: the even columns by the points 0, 1 and infinity or 0, 1, -1, 1/2 and infinity, for the kernel's outer
+/// columns; then the odd ones as they are, for its middle one.
+Values input_transform(const Values& d) {
+  if (d.size() == 5) return {d[0] - d[2], d[2], d[4] - d[2], d[1], d[3]};
+  if (d.size() == 9) {
     const Expr d0 = d[0], d1 = d[2], d2 = d[4], d3 = d[6], d4 = d[8], a = d3 - d1;
     return {a + 0.5f * (d0 - d2),
             d3 + 0.5f * (d2 - d1),
@@ -40,9 +40,9 @@ Values input_transform(const Values& d, int stride) {
 }
 
 /// A' m: the 2 or 4 output values of a line.
-Values output_transform(const Values& m, int stride) {
-  if (stride == 2 && m.size() == 5) return {m[0] + m[1] + m[3], m[1] + m[2] + m[4]};
-  if (stride == 2) {
+Values output_transform(const Values& m) {
+  if (m.size() == 5) return {m[0] + m[1] + m[3], m[1] + m[2] + m[4]};
+  if (m.size() == 9) {
     const Expr even = m[1] + m[2], odd = m[1] - m[2];
     return {m[0] + even + m[3] + m[5], odd + 0.5f * m[3] + m[6], even + 0.25f * m[3] + m[7],
             odd + 0.125f * m[3] + (m[4] + m[8])};
@@ -83,15 +83,15 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   } else {
     padded(k, x, y, n) = input(k, x, y, n);
   }
-  const int stride = subgraph.stride, step = side * stride;  // between tiles of the input
+  const int step = side * subgraph.stride;  // between tiles of the input
   const Expr left = (q % w.across) * step - subgraph.padding;
   const Expr top = ((q / w.across) % w.down) * step - subgraph.padding;
   const Expr image = subgraph.batch == 1 ? Expr(0) : q / (w.across * w.down);
   // Rows and columns of the transforms are unrolled, so each mux() is one of its values.
   Func across("across"), transformed("transformed");
   across(k, q, i, j) =
-      mux(j, input_transform(line(points, [&](int l) { return padded(k, left + l, top + i, image); }), stride));
-  transformed(k, q, j, i) = mux(i, input_transform(line(points, [&](int l) { return across(k, q, l, j); }), stride));
+      mux(j, input_transform(line(points, [&](int l) { return padded(k, left + l, top + i, image); })));
+  transformed(k, q, j, i) = mux(i, input_transform(line(points, [&](int l) { return across(k, q, l, j); })));
 
   RDom r(0, subgraph.in_channels, "r");
   Func sum("sum"), product("product");
@@ -102,9 +102,9 @@ Lowered lower_winograd(const ProgramSpace& space, const Knobs& knobs) {
   Func back("back"), total("total");
   const Expr of_tile = (n * w.down + y) * w.across + x;  // of tile (x, y) of image n
   back(t, x, y, n, ct, i, j) =
-      mux(j, output_transform(line(points, [&](int l) { return product(t, of_tile, l, i, ct); }), stride));
+      mux(j, output_transform(line(points, [&](int l) { return product(t, of_tile, l, i, ct); })));
   total(t, j, i, x, y, n, ct) =
-      mux(i, output_transform(line(points, [&](int l) { return back(t, x, y, n, ct, l, j); }), stride));
+      mux(i, output_transform(line(points, [&](int l) { return back(t, x, y, n, ct, l, j); })));
 
   Lowered lowered;
   lowered.arguments = {input, weight, bias};
